@@ -1,0 +1,146 @@
+import type { Readable } from 'node:stream';
+import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import type {
+  ByteRange,
+  CheckReport,
+  ChecksumAlgorithm,
+  Connector,
+  Content,
+  Entry,
+  Runtime,
+  Source,
+} from '../../src/contract/connector.ts';
+import { ConnectorError, describeError } from '../../src/contract/errors.ts';
+import type { Secret } from '../../src/contract/secret.ts';
+import { type RegionalClient, regionalClient } from './client.ts';
+import { parseCredential, type S3Credential } from './credential.ts';
+import { toConnectorError } from './errors.ts';
+import { listPage } from './listing.ts';
+import { parseLocation, type S3Location } from './location.ts';
+
+export const s3: Connector<S3Credential, S3Location> = {
+  type: 's3',
+  capabilities: { listing: 'snapshot', ranges: true },
+  parseCredential,
+  parseLocation,
+  open,
+};
+
+function open(credential: Secret<S3Credential>, location: S3Location, runtime: Runtime): Source {
+  const client = regionalClient(credential, runtime);
+  const mapped = async <T>(operation: 'list' | 'read', signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw toConnectorError(error, operation, signal);
+    }
+  };
+  const source: Source = {
+    check: (signal) => check(source, signal),
+    listPage: (position, signal) => mapped('list', signal, () => listPage(client, location, position, signal)),
+    read: (entry, range, signal) => mapped('read', signal, () => read(client, location, entry, range, signal)),
+    [Symbol.asyncDispose]: async () => client.destroy(),
+  };
+  return source;
+}
+
+/** Tries what a sync does: one page of the listing, and one byte of the first object in it that can be read. */
+async function check(source: Source, signal: AbortSignal): Promise<CheckReport> {
+  let reachable = false;
+  try {
+    const page = await source.listPage(null, signal);
+    reachable = true;
+    const sample = page.entries.find((entry) => !entry.unreadable && entry.size > 0);
+    if (!sample) return { reachable, readable: true, warnings: ['There is no object to try reading under this path.'] };
+    const { body } = await source.read(sample, { start: 0, end: 1 }, signal);
+    for await (const _ of body);
+    return { reachable, readable: true, warnings: [] };
+  } catch (error) {
+    signal.throwIfAborted();
+    const answered = error instanceof ConnectorError && error.status !== undefined;
+    return { reachable: reachable || answered, readable: false, problem: describeError(error), warnings: [] };
+  }
+}
+
+async function read(
+  client: RegionalClient,
+  { bucket }: S3Location,
+  entry: Entry,
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+): Promise<Content> {
+  const output = await client.send((s3) =>
+    s3.send(
+      new GetObjectCommand({
+        Bucket: bucket,
+        Key: entry.key,
+        // The listed version or nothing. A listing without ETags leaves only the length to go by.
+        ...(isETag(entry.version) ? { IfMatch: entry.version } : {}),
+        ...(range ? { Range: `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}` } : {}),
+      }),
+      { abortSignal: signal },
+    ),
+  );
+  const stream = output.Body as Readable;
+  if (isETag(entry.version) && output.ETag !== undefined && output.ETag !== entry.version) {
+    stream.destroy();
+    throw changed();
+  }
+  if (range && range.start > 0 && !output.ContentRange?.startsWith(`bytes ${range.start}-`)) {
+    stream.destroy();
+    throw new ConnectorError('invalid_request', 'The source does not answer with the range that was asked for.', {
+      operation: 'read',
+      retryable: false,
+    });
+  }
+  return {
+    ...(output.ContentType ? { contentType: output.ContentType } : {}),
+    checksums: range ? {} : checksumsOf(output),
+    body: bodyOf(stream, signal),
+  };
+}
+
+function isETag(version: string): boolean {
+  return version.startsWith('"');
+}
+
+function changed(): ConnectorError {
+  return new ConnectorError('changed_during_fetch', 'The object changed after it was listed.', {
+    operation: 'read',
+    retryable: false,
+  });
+}
+
+async function* bodyOf(stream: Readable, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  try {
+    yield* stream as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw toConnectorError(error, 'read', signal);
+  } finally {
+    stream.destroy();
+  }
+}
+
+/**
+ * What S3 states of the whole object. Composite checksums are over parts, so they say nothing of the bytes; an ETag is
+ * the MD5 only of an object that was written in one part and without KMS or customer keys.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+ */
+function checksumsOf(output: GetObjectCommandOutput): Content['checksums'] {
+  const stated: Partial<Record<ChecksumAlgorithm, string>> = {};
+  const plain = output.ServerSideEncryption === undefined || output.ServerSideEncryption === 'AES256';
+  const md5 = /^"([0-9a-f]{32})"$/.exec(output.ETag ?? '')?.[1];
+  if (md5 && plain && !output.SSECustomerAlgorithm) stated.md5 = md5;
+  if (output.ChecksumType === 'COMPOSITE') return stated;
+  const encoded: [ChecksumAlgorithm, string | undefined][] = [
+    ['sha256', output.ChecksumSHA256],
+    ['sha1', output.ChecksumSHA1],
+    ['crc32', output.ChecksumCRC32],
+    ['crc32c', output.ChecksumCRC32C],
+    ['crc64nvme', output.ChecksumCRC64NVME],
+  ];
+  for (const [algorithm, base64] of encoded) {
+    if (base64 && !base64.includes('-')) stated[algorithm] = Buffer.from(base64, 'base64').toString('hex');
+  }
+  return stated;
+}

@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { parseFields } from '../../src/contract/fields.ts';
+
+/** Printable ASCII without spaces: anything else would break a header, and an error about that quotes the header. */
+const token = z.string().regex(/^[\x21-\x7e]{1,4096}$/);
+
+const Credential = z.strictObject({
+  access_key_id: token,
+  secret_access_key: token,
+  session_token: token.optional(),
+  /** Absent: found by asking for the bucket. */
+  region: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/)
+    .optional(),
+  /** For MinIO, R2, Ceph and the like; absent: Amazon's own. */
+  endpoint: z
+    .string()
+    .refine(isOrigin, { message: 'must be a URL such as https://minio.example.com:9000, without path or user' })
+    .optional(),
+  /** Whether the bucket stands in the path and not in the host name. Default: true with an endpoint. */
+  force_path_style: z.boolean().optional(),
+});
+
+/** A static key pair, with what it takes to reach the service that it belongs to. */
+export type S3Credential = z.infer<typeof Credential>;
+
+export function parseCredential(payload: unknown): S3Credential {
+  return parseFields(Credential, payload, 'invalid_credential', 's3 credential');
+}
+
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  const bare = url.pathname === '/' && !url.search && !url.hash && !url.username && !url.password;
+  return bare && (url.protocol === 'https:' || url.protocol === 'http:');
+}

@@ -1,0 +1,185 @@
+import { Command, CommanderError, Option } from 'commander';
+import { CONNECTOR_TYPES } from '../contract/connector.ts';
+import { VERSION } from '../version.ts';
+import { EXIT } from './exit.ts';
+
+/** The commands with their help. What a command does is loaded when it runs, so that help costs nothing. */
+const program = new Command('lockgate')
+  .description('Keeps collections of documents in step with cloud storage, without ever letting the keys out.')
+  .version(VERSION, '-v, --version')
+  .option('--json', 'print JSON')
+  .helpCommand(false)
+  .showHelpAfterError('(add --help for the options)')
+  .exitOverride();
+
+const type = (description: string) => new Option('--type <type>', description).choices([...CONNECTOR_TYPES]);
+const number = (text: string) => {
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new CommanderError(EXIT.usage, 'commander.invalidArgument', `error: "${text}" is not a number of 0 or more.`);
+};
+const collect = (value: string, all: string[]) => [...all, value];
+
+const secrets = program.command('secrets').description('credentials in the secret manager');
+secrets
+  .command('put <id>')
+  .description('add a credential, or a new version of it, from standard input or a file')
+  .addOption(type('the connector type that it opens').makeOptionMandatory())
+  .option('--file <path>', 'read the credential from this file')
+  .addHelpText(
+    'after',
+    '\nExample:\n  lockgate secrets put my-creds --type s3 < credential.json\n\n  credential.json: { "access_key_id": "...", "secret_access_key": "...", "region": "eu-west-1" }\n  S3 also takes session_token, endpoint and force_path_style.',
+  )
+  .action(async (id, options) => (await import('./secrets.ts')).put(globals(), id, options));
+secrets
+  .command('list')
+  .description('list credential IDs, never values')
+  .addOption(type('only of this connector type'))
+  .action(async (options) => (await import('./secrets.ts')).list(globals(), options));
+secrets
+  .command('describe <id>')
+  .description('show a credential: its type, its versions, and the sources that use it')
+  .action(async (id) => (await import('./secrets.ts')).describe(globals(), id));
+secrets
+  .command('remove <id>')
+  .description('remove a credential with all its versions')
+  .option('--force', 'also when sources use it')
+  .action(async (id, options) => (await import('./secrets.ts')).remove(globals(), id, options));
+
+const collections = program.command('collections').description('collections of documents');
+collections
+  .command('create <name>')
+  .description('make an empty collection')
+  .action(async (name) => (await import('./collections.ts')).create(globals(), name));
+collections
+  .command('list')
+  .description('list the collections')
+  .action(async () => (await import('./collections.ts')).list(globals()));
+collections
+  .command('show <name>')
+  .description('show a collection and its sources')
+  .action(async (name) => (await import('./collections.ts')).show(globals(), name));
+
+const sources = program.command('sources').description('where the documents of a collection come from');
+sources
+  .command('add')
+  .description('connect a collection with a bucket')
+  .requiredOption('--collection <name>', 'the collection')
+  .addOption(type('the connector type').makeOptionMandatory())
+  .requiredOption('--credential <id>', 'the ID of the credential in the secret manager')
+  .requiredOption('--path <path>', 'such as s3://bucket/folder')
+  .option('--include <glob>', 'only paths that match; may be repeated', collect, [])
+  .option('--exclude <glob>', 'not paths that match; may be repeated', collect, [])
+  .option('--max-bytes <bytes>', 'leave larger objects out', number)
+  .option('--cron <expression>', 'sync when this is due (five or six fields)')
+  .option('--timezone <zone>', 'the time zone of --cron', 'UTC')
+  .option('--every <interval>', 'sync at this interval, such as 15m')
+  .option('--no-auto-sync', 'keep the schedule switched off')
+  .option('--guard-documents <count>', 'a run that would remove more documents than this', number, 100)
+  .option('--guard-share <share>', 'and more than this share of the source (0 to 1) waits for approval', number, 0.5)
+  .addHelpText(
+    'after',
+    "\nExample:\n  lockgate sources add --collection handbook --type s3 --credential my-creds --path s3://bucket/docs \\\n    --include '**/*.pdf' --cron '*/15 * * * *' --timezone Europe/Paris",
+  )
+  .action(async (options) => (await import('./sources.ts')).add(globals(), options));
+sources
+  .command('check <id>')
+  .description('try what a sync does, and say what to fix')
+  .action(async (id) => (await import('./sources.ts')).check(globals(), id));
+sources
+  .command('list')
+  .description('list the sources')
+  .option('--collection <name>', 'only of this collection')
+  .action(async (options) => (await import('./sources.ts')).list(globals(), options));
+sources
+  .command('remove <id>')
+  .description('remove a source and the documents that came from it')
+  .action(async (id) => (await import('./sources.ts')).remove(globals(), id));
+
+program
+  .command('sync <collection>')
+  .description('sync all sources of a collection now, and wait')
+  .option('--source <id>', 'only this source')
+  .addHelpText(
+    'after',
+    `\nExit codes: ${EXIT.ok} done; ${EXIT.failed} a run failed; ${EXIT.partial} done, but some documents failed; ${EXIT.approval} removals wait for approval.`,
+  )
+  .action(async (collection, options) => (await import('./sync.ts')).sync(globals(), collection, options));
+
+const runs = program.command('runs').description('what syncs did');
+runs
+  .command('list')
+  .description('list the latest runs')
+  .option('--collection <name>', 'only of this collection')
+  .option('--limit <count>', 'how many', number, 20)
+  .action(async (options) => (await import('./runs.ts')).list(globals(), options));
+runs
+  .command('show <id>')
+  .description('show a run with its figures and what failed')
+  .action(async (id) => (await import('./runs.ts')).show(globals(), id));
+runs
+  .command('cancel <id>')
+  .description('stop a run')
+  .action(async (id) => (await import('./runs.ts')).cancel(globals(), id));
+runs
+  .command('approve <id>')
+  .description('let a run that waits for approval remove what its source no longer has')
+  .action(async (id) => (await import('./runs.ts')).approve(globals(), id));
+
+const documents = program.command('documents').description('the documents of a collection');
+documents
+  .command('list <collection>')
+  .description('list documents')
+  .option('--limit <count>', 'how many', number, 50)
+  .option('--cursor <cursor>', 'the nextCursor of the page before')
+  .action(async (collection, options) => (await import('./documents.ts')).list(globals(), collection, options));
+documents
+  .command('get <id>')
+  .description("write a document's content to standard output or a file; with --json, show its record")
+  .option('--output <path>', 'write to this file')
+  .action(async (id, options) => (await import('./documents.ts')).get(globals(), id, options));
+
+program
+  .command('changes <collection>')
+  .description('what the collection gained, changed and lost, in order')
+  .option('--after <number>', 'only changes after this one', number, 0)
+  .option('--limit <count>', 'how many at the most', number)
+  .option('--follow', 'wait for more')
+  .addHelpText(
+    'after',
+    '\nWith --json each line is one change; go on from the number of the last one that you handled.',
+  )
+  .action(async (collection, options) => (await import('./changes.ts')).changes(globals(), collection, options));
+
+program
+  .command('worker')
+  .description('run schedules and crawl, until stopped')
+  .option('--concurrency <runs>', 'runs at once', number, 4)
+  .action(async (options) => (await import('./worker.ts')).worker(options));
+
+program
+  .command('doctor')
+  .description('check the set-up and say what to fix')
+  .action(async () => (await import('./doctor.ts')).doctor(globals()));
+
+function globals(): { json: boolean } {
+  return { json: program.opts().json === true };
+}
+
+// `--json` may stand anywhere, as in `documents list handbook --json`.
+const words = process.argv.slice(2);
+const json = words.includes('--json');
+try {
+  await program.parseAsync([...(json ? ['--json'] : []), ...words.filter((word) => word !== '--json')], {
+    from: 'user',
+  });
+} catch (error) {
+  if (error instanceof CommanderError) {
+    const asked = ['commander.helpDisplayed', 'commander.version', 'commander.help'].includes(error.code);
+    if (error.code === 'commander.invalidArgument' && error.exitCode === EXIT.usage)
+      process.stderr.write(`${error.message}\n`);
+    process.exitCode = asked && error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  } else {
+    process.exitCode = await (await import('./failure.ts')).report(error, json);
+  }
+}

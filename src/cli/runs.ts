@@ -1,0 +1,99 @@
+import { findCollection } from '../collections/collections.ts';
+import { listFailures } from '../collections/documents.ts';
+import { approveRun, cancelRun, findRun, listRuns, type RunRecord } from '../collections/runs.ts';
+import { bytes, type Globals, print, printFacts, printJson, printTable } from './present.ts';
+import { withApp } from './session.ts';
+
+const FAILURES_SHOWN = 100;
+
+export function list(globals: Globals, options: { collection?: string; limit: number }): Promise<void> {
+  return withApp(async (app) => {
+    const db = await app.database();
+    if (options.collection) await findCollection(db, app.config.workspace, options.collection);
+    const filter = options.collection ? { collection: options.collection } : {};
+    const items = await listRuns(db, app.config.workspace, filter, options.limit);
+    if (globals.json) return printJson({ items });
+    printTable(
+      ['id', 'collection', 'state', 'started', 'added', 'changed', 'removed', 'failed', 'fetched'],
+      items.map((run) => [
+        run.id,
+        run.collection,
+        run.state,
+        run.startedAt,
+        run.added,
+        run.changed,
+        run.removed,
+        run.failed,
+        bytes(run.bytes),
+      ]),
+      'There is no run yet. Start one: lockgate sync <collection>',
+    );
+  });
+}
+
+export function show(globals: Globals, id: string): Promise<void> {
+  return withApp(async (app) => {
+    const db = await app.database();
+    const run = await findRun(db, app.config.workspace, id);
+    const failures = await listFailures(db, run.sourceId, FAILURES_SHOWN);
+    if (globals.json) return printJson({ ...run, failures });
+    printFacts(factsOf(run));
+    if (run.error) print(`\n${run.error.message}${run.error.hint ? `\n${run.error.hint}` : ''}`);
+    if (run.state === 'needs_approval') print(`\n${approvalText(run)}`);
+    if (failures.length === 0) return;
+    print('\nNot fetched; the next run tries again:');
+    printTable(
+      ['path', 'reason', 'attempts', 'since'],
+      failures.map((each) => [each.path, `${each.code}: ${each.message}`, each.attempts, each.firstAt]),
+      '',
+    );
+  });
+}
+
+export function approvalText(run: RunRecord): string {
+  return `${run.missing} documents are no longer in the source. Nothing was removed. If that is right: lockgate runs approve ${run.id}`;
+}
+
+function factsOf(run: RunRecord): [string, unknown][] {
+  return [
+    ['id', run.id],
+    ['collection', run.collection],
+    ['path', run.path],
+    ['state', run.state],
+    ['trigger', run.trigger],
+    ['started', run.startedAt],
+    ['finished', run.finishedAt],
+    ['attempts', run.attempt],
+    ['credential version', run.credentialVersion],
+    ['listed', run.listed],
+    ['excluded', run.excluded],
+    ['unchanged', run.unchanged],
+    ['added', run.added],
+    ['changed', run.changed],
+    ['removed', run.removed],
+    ['failed', run.failed],
+    ['fetched', bytes(run.bytes)],
+  ];
+}
+
+export function cancel(globals: Globals, id: string): Promise<void> {
+  return withApp(async (app) => {
+    const db = await app.database();
+    await cancelRun(db, await findRun(db, app.config.workspace, id));
+    const run = await findRun(db, app.config.workspace, id);
+    if (globals.json) return printJson(run);
+    print(run.state === 'cancelled' ? 'Cancelled.' : 'The run stops within seconds; what it has fetched stays.');
+  });
+}
+
+export function approve(globals: Globals, id: string): Promise<void> {
+  return withApp(async (app) => {
+    const db = await app.database();
+    await approveRun(db, await findRun(db, app.config.workspace, id));
+    await (await app.queue()).send(id);
+    await app.crawl(id, new AbortController().signal);
+    const run = await findRun(db, app.config.workspace, id);
+    if (globals.json) return printJson(run);
+    print(`Approved: ${run.removed} documents removed, and the run is ${run.state}.`);
+  });
+}

@@ -1,0 +1,169 @@
+import { loadConnector } from '../../connectors/index.ts';
+import { findCollection } from '../collections/collections.ts';
+import {
+  addSource,
+  findSource,
+  listSources,
+  removeSource,
+  removeSourceDocuments,
+  type Schedule,
+  type SourceRecord,
+} from '../collections/sources.ts';
+import type { ConnectorType } from '../contract/connector.ts';
+import { InputError, LockgateError } from '../contract/errors.ts';
+import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
+import { openSource } from '../jobs/open-source.ts';
+import { type App, DEFAULT_MANAGER } from '../main.ts';
+import { compileSelection } from '../sync/selection.ts';
+import { EXIT } from './exit.ts';
+import { type Globals, print, printFacts, printJson, printTable } from './present.ts';
+import { withApp } from './session.ts';
+
+const REMOVALS_AT_ONCE = 1000;
+
+interface AddOptions {
+  readonly collection: string;
+  readonly type: ConnectorType;
+  readonly credential: string;
+  readonly path: string;
+  readonly include: string[];
+  readonly exclude: string[];
+  readonly maxBytes?: number;
+  readonly cron?: string;
+  readonly timezone: string;
+  readonly every?: string;
+  readonly autoSync: boolean;
+  readonly guardDocuments: number;
+  readonly guardShare: number;
+}
+
+export function add(globals: Globals, options: AddOptions): Promise<void> {
+  return withApp(async (app) => {
+    const { schedule, firstDueAt } = scheduleOf(options);
+    (await loadConnector(options.type)).parseLocation(options.path);
+    const rules = { include: options.include, exclude: options.exclude, maxBytes: options.maxBytes ?? null };
+    compileSelection(rules);
+    if (options.guardShare > 1) throw new InputError('invalid_guard', '--guard-share is a share, from 0 to 1.');
+    await assertCredential(app, options);
+    const db = await app.database();
+    const collection = await findCollection(db, app.config.workspace, options.collection);
+    const source = await addSource(
+      db,
+      app.config.workspace,
+      collection.id,
+      {
+        connectorType: options.type,
+        credentialManager: DEFAULT_MANAGER,
+        credentialId: options.credential,
+        path: options.path,
+        ...rules,
+        autoSync: schedule !== null && options.autoSync,
+        schedule,
+        guardDocuments: options.guardDocuments,
+        guardShare: options.guardShare,
+      },
+      firstDueAt,
+    );
+    if (globals.json) return printJson(source);
+    print(`Added source ${source.id}.`);
+    print(
+      source.autoSync
+        ? `It syncs by itself while a worker runs (lockgate worker); next: ${source.nextDueAt?.toISOString()}.`
+        : 'It syncs when asked to.',
+    );
+    print(`Sync it now: lockgate sync ${options.collection}`);
+  });
+}
+
+function scheduleOf(options: AddOptions): { schedule: Schedule | null; firstDueAt: Date | null } {
+  if (options.cron !== undefined && options.every !== undefined) {
+    throw new InputError('invalid_schedule', 'A source has either --cron or --every.');
+  }
+  const now = new Date();
+  // An interval begins now; a cron expression at its first due time.
+  if (options.every !== undefined) return { schedule: parseInterval(options.every), firstDueAt: now };
+  if (options.cron === undefined) return { schedule: null, firstDueAt: null };
+  const schedule = parseCron(options.cron, options.timezone);
+  return { schedule, firstDueAt: nextDueTime(schedule, now) };
+}
+
+async function assertCredential(app: App, options: AddOptions): Promise<void> {
+  const info = await app.secrets().describe(options.credential);
+  if (info.connectorType === options.type) return;
+  throw new LockgateError(
+    'credential_wrong_type',
+    `"${options.credential}" is a credential of type ${info.connectorType}, not ${options.type}.`,
+    `List the fitting ones: lockgate secrets list --type ${options.type}`,
+  );
+}
+
+export function check(globals: Globals, id: string): Promise<void> {
+  return withApp(async (app) => {
+    const record = await findSource(await app.database(), app.config.workspace, id);
+    const { source } = await openSource(
+      {
+        connectorType: record.connectorType,
+        manager: record.credentialManager,
+        workspace: record.workspace,
+        credentialId: record.credentialId,
+        path: record.path,
+        purpose: { actor: 'cli', reason: 'check', sourceId: record.id },
+      },
+      app.sourceParts(record.connectorType, record.credentialId),
+    );
+    await using open = source;
+    const report = await open.check(new AbortController().signal);
+    if (!report.readable) process.exitCode = EXIT.failed;
+    if (globals.json) return printJson(report);
+    printFacts([
+      ['reachable', report.reachable ? 'yes' : 'no'],
+      ['readable', report.readable ? 'yes' : 'no'],
+    ]);
+    if (report.problem) print(`\n${report.problem.message}${report.problem.hint ? `\n${report.problem.hint}` : ''}`);
+    for (const warning of report.warnings) print(`note: ${warning}`);
+  });
+}
+
+export function list(globals: Globals, options: { collection?: string }): Promise<void> {
+  return withApp(async (app) => {
+    const db = await app.database();
+    const of = options.collection ? (await findCollection(db, app.config.workspace, options.collection)).id : undefined;
+    const items = await listSources(db, app.config.workspace, of);
+    if (globals.json) return printJson({ items });
+    printSources(items);
+  });
+}
+
+export function printSources(sources: readonly SourceRecord[]): void {
+  printTable(
+    ['id', 'collection', 'path', 'credential', 'documents', 'next sync'],
+    sources.map((each) => [
+      each.id,
+      each.collection,
+      each.path,
+      each.credentialId,
+      each.documents,
+      each.autoSync ? each.nextDueAt : null,
+    ]),
+    'There is no source yet. Add one: lockgate sources add --help',
+  );
+}
+
+export function remove(globals: Globals, id: string): Promise<void> {
+  return withApp(async (app) => {
+    const db = await app.database();
+    const source = await findSource(db, app.config.workspace, id);
+    await using lock = await db.tryLock(`source ${source.id}`);
+    if (!lock)
+      throw new LockgateError(
+        'source_busy',
+        'The source is being synced.',
+        'Cancel the run first: lockgate runs cancel <id>',
+      );
+    let removed = 0;
+    for (let some = 1; some > 0; removed += some) some = await removeSourceDocuments(db, source, REMOVALS_AT_ONCE);
+    await removeSource(db, source.id);
+    if (globals.json) return printJson({ removed: source.id, documents: removed });
+    print(`Removed the source and ${removed} documents.`);
+  });
+}

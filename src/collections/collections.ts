@@ -1,0 +1,61 @@
+import type { Queryable } from '../contract/database.ts';
+import { InputError, LockgateError } from '../contract/errors.ts';
+import { newId } from './id.ts';
+
+export interface Collection {
+  readonly id: string;
+  readonly name: string;
+  readonly sources: number;
+  readonly documents: number;
+  readonly bytes: number;
+  /** The number of the newest change. */
+  readonly lastChange: number;
+  readonly createdAt: Date;
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+const SELECT = `
+  select c.id, c.name, c.last_change as "lastChange", c.created_at as "createdAt",
+         count(s.id) as sources,
+         coalesce(sum(s.document_count), 0)::bigint as documents,
+         coalesce(sum(s.byte_count), 0)::bigint as bytes
+    from lockgate.collection c
+    left join lockgate.source s on s.collection_id = c.id`;
+
+/** Throws `invalid_name` or `collection_exists`. */
+export async function createCollection(db: Queryable, workspace: string, name: string): Promise<Collection> {
+  if (!NAME.test(name)) {
+    throw new InputError(
+      'invalid_name',
+      `"${name}" cannot name a collection.`,
+      'Use up to 100 letters, digits, dots, hyphens and underscores, and begin with a letter or digit.',
+    );
+  }
+  await db.query('insert into lockgate.workspace (id) values ($1) on conflict do nothing', [workspace]);
+  const created = await db.query(
+    `insert into lockgate.collection (id, workspace, name) values ($1, $2, $3)
+     on conflict (workspace, name) do nothing returning id`,
+    [newId(), workspace, name],
+  );
+  if (created.length === 0) throw new LockgateError('collection_exists', `There is already a collection "${name}".`);
+  return findCollection(db, workspace, name);
+}
+
+export function listCollections(db: Queryable, workspace: string): Promise<Collection[]> {
+  return db.query<Collection>(`${SELECT} where c.workspace = $1 group by c.id order by c.name`, [workspace]);
+}
+
+/** By its name. Throws `collection_not_found`. */
+export async function findCollection(db: Queryable, workspace: string, name: string): Promise<Collection> {
+  const [found] = await db.query<Collection>(`${SELECT} where c.workspace = $1 and c.name = $2 group by c.id`, [
+    workspace,
+    name,
+  ]);
+  if (found) return found;
+  throw new LockgateError(
+    'collection_not_found',
+    `There is no collection "${name}".`,
+    `List them with: lockgate collections list, or make it with: lockgate collections create ${name}`,
+  );
+}

@@ -1,0 +1,161 @@
+import type { Queryable } from '../contract/database.ts';
+import { LockgateError } from '../contract/errors.ts';
+import type { RunState } from '../contract/run.ts';
+import { isId, newId } from './id.ts';
+
+export interface RunRecord {
+  readonly id: string;
+  readonly sourceId: string;
+  readonly collection: string;
+  readonly path: string;
+  readonly trigger: 'manual' | 'schedule';
+  readonly state: RunState;
+  readonly attempt: number;
+  readonly pages: number;
+  readonly listed: number;
+  readonly excluded: number;
+  readonly unchanged: number;
+  readonly added: number;
+  readonly changed: number;
+  readonly removed: number;
+  readonly failed: number;
+  readonly bytes: number;
+  readonly planned: number;
+  readonly plannedBytes: number;
+  readonly missing: number;
+  readonly listingComplete: boolean;
+  readonly credentialVersion: string | null;
+  readonly error: { code: string; message: string; hint?: string } | null;
+  readonly createdAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+}
+
+const SELECT = `
+  select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, r.pages, r.listed,
+         r.excluded, r.unchanged, r.added, r.changed, r.removed, r.failed, r.bytes, r.planned,
+         r.planned_bytes as "plannedBytes", r.missing, r.listing_complete as "listingComplete",
+         r.credential_version as "credentialVersion", r.error, r.created_at as "createdAt",
+         r.started_at as "startedAt", r.finished_at as "finishedAt"
+    from lockgate.run r
+    join lockgate.source s on s.id = r.source_id
+    join lockgate.collection c on c.id = s.collection_id`;
+
+/** The run of the source that is queued or running, or a new one. */
+export async function requestRun(db: Queryable, sourceId: string, trigger: RunRecord['trigger']): Promise<string> {
+  const inserted = await db.query<{ id: string }>(
+    `insert into lockgate.run (id, source_id, trigger) values ($1, $2, $3)
+     on conflict (source_id) where state in ('queued', 'running') do nothing returning id`,
+    [newId(), sourceId, trigger],
+  );
+  if (inserted[0]) {
+    // What waited for approval was found by an older listing; the new run finds it again.
+    await db.query(
+      `update lockgate.run set state = 'superseded', finished_at = now() where source_id = $1 and state = 'needs_approval'`,
+      [sourceId],
+    );
+    return inserted[0].id;
+  }
+  const [active] = await db.query<{ id: string }>(
+    `select id from lockgate.run where source_id = $1 and state in ('queued', 'running')`,
+    [sourceId],
+  );
+  return active ? active.id : requestRun(db, sourceId, trigger);
+}
+
+/** Makes this worker the owner of an unfinished run; null when the run has ended. Earlier owners can commit no more. */
+export async function takeRun(db: Queryable, id: string, worker: string): Promise<{ attempt: number } | null> {
+  const [taken] = await db.query<{ attempt: number }>(
+    `update lockgate.run set state = 'running', attempt = attempt + 1, worker = $2,
+            started_at = coalesce(started_at, now()), heartbeat_at = now()
+      where id = $1 and state in ('queued', 'running') returning attempt`,
+    [id, worker],
+  );
+  return taken ?? null;
+}
+
+export async function noteCredentialVersion(db: Queryable, id: string, version: string): Promise<void> {
+  await db.query('update lockgate.run set credential_version = $2 where id = $1', [id, version]);
+}
+
+/** Ends an attempt's run. Does nothing when the attempt has lost it. */
+export async function finishRun(
+  db: Queryable,
+  id: string,
+  attempt: number,
+  state: RunState,
+  error: RunRecord['error'],
+  missing: number,
+): Promise<void> {
+  const ended = await db.query<{ sourceId: string }>(
+    `update lockgate.run set state = $3, error = $4, missing = $5, finished_at = now()
+      where id = $1 and attempt = $2 and state = 'running' returning source_id as "sourceId"`,
+    [id, attempt, state, error ? JSON.stringify(error) : null, missing],
+  );
+  if (!ended[0] || state === 'needs_approval') return;
+  await db.query('delete from lockgate.fetch_batch where run_id = $1', [id]);
+  if (state !== 'completed') return;
+  await db.query('update lockgate.source set last_completed_at = now() where id = $1', [ended[0].sourceId]);
+  // Whatever still fails has failed again in this run; the rest was stored, removed or is no longer wanted.
+  await db.query('delete from lockgate.document_failure where source_id = $1 and run_id <> $2', [
+    ended[0].sourceId,
+    id,
+  ]);
+}
+
+export function listRuns(
+  db: Queryable,
+  workspace: string,
+  filter: { collection?: string; sourceId?: string },
+  limit: number,
+): Promise<RunRecord[]> {
+  return db.query<RunRecord>(
+    `${SELECT} where c.workspace = $1 and ($2::text is null or c.name = $2) and ($3::uuid is null or s.id = $3)
+      order by r.created_at desc, r.id desc limit $4`,
+    [workspace, filter.collection ?? null, filter.sourceId ?? null, limit],
+  );
+}
+
+/** Throws `run_not_found`. */
+export async function findRun(db: Queryable, workspace: string, id: string): Promise<RunRecord> {
+  const [found] = isId(id)
+    ? await db.query<RunRecord>(`${SELECT} where c.workspace = $1 and r.id = $2`, [workspace, id])
+    : [];
+  if (found) return found;
+  throw new LockgateError('run_not_found', `There is no run "${id}".`, 'List them with: lockgate runs list');
+}
+
+/** Ends a queued run, and asks a running one to stop. Throws `run_ended`. */
+export async function cancelRun(db: Queryable, run: RunRecord): Promise<void> {
+  const cancelled = await db.query(
+    `update lockgate.run set cancel_requested = true,
+            state = case when state = 'running' then 'running' else 'cancelled' end,
+            finished_at = case when state = 'running' then null else now() end
+      where id = $1 and state in ('queued', 'running', 'needs_approval') returning id`,
+    [run.id],
+  );
+  if (cancelled.length === 0) throw new LockgateError('run_ended', `The run has ended already: it is ${run.state}.`);
+}
+
+/** Lets a run that stopped as `needs_approval` remove what its listing missed. Throws `run_not_waiting`. */
+export async function approveRun(db: Queryable, run: RunRecord): Promise<void> {
+  const approved = await db
+    .query(
+      `update lockgate.run set state = 'queued', approved = true, finished_at = null
+        where id = $1 and state = 'needs_approval' returning id`,
+      [run.id],
+    )
+    .catch(() => []);
+  if (approved.length === 0) {
+    throw new LockgateError('run_not_waiting', `The run does not wait for approval: it is ${run.state}.`);
+  }
+}
+
+/** Runs that nobody works on any more: queued without a job, or running without a heartbeat for `seconds`. */
+export function abandonedRuns(db: Queryable, seconds: number): Promise<{ id: string }[]> {
+  return db.query<{ id: string }>(
+    `select id from lockgate.run where (state = 'running' and heartbeat_at < now() - make_interval(secs => $1))
+        or (state = 'queued' and created_at < now() - make_interval(secs => $1))`,
+    [seconds],
+  );
+}

@@ -1,0 +1,115 @@
+import { join, resolve } from 'node:path';
+import { ConfigError } from './contract/errors.ts';
+import { Secret } from './contract/secret.ts';
+import type { DatabaseTarget } from './db/open.ts';
+import type { EnvSecret } from './secrets/env/names.ts';
+import { findEnvSecrets } from './secrets/env/names.ts';
+
+export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+
+/** The deployment's settings, read once from the environment. */
+export interface Config {
+  readonly workspace: string;
+  readonly dataDir: string;
+  readonly database: DatabaseTarget;
+  readonly secretManager: SecretManagerConfig | null;
+  readonly contentDir: string;
+  readonly auditFile: string;
+  /** Origins outside the providers' own domains that secrets may name. */
+  readonly allowedEndpoints: readonly string[];
+  /** Null: as the command has it. */
+  readonly logLevel: (typeof LOG_LEVELS)[number] | null;
+}
+
+export type SecretManagerConfig =
+  | {
+      readonly backend: 'file';
+      readonly folder: string;
+      readonly recipientFile: string;
+      readonly identityFile: string;
+    }
+  | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] };
+
+type Environment = Record<string, string | undefined>;
+
+/**
+ * Reads and checks the environment. Throws `ConfigError` that names the variable. Variables that hold a secret are
+ * taken out of the environment, so that no child process and no report can show them.
+ */
+export function readConfig(environment: Environment = process.env): Config {
+  const dataDir = resolve(environment.LOCKGATE_DATA_DIR || './data');
+  const config: Config = {
+    workspace: workspace(environment),
+    dataDir,
+    database: database(environment, dataDir),
+    secretManager: secretManager(environment, dataDir),
+    contentDir: resolve(environment.LOCKGATE_CONTENT_STORE || join(dataDir, 'content')),
+    auditFile: join(dataDir, 'audit', 'access.jsonl'),
+    allowedEndpoints: allowedEndpoints(environment),
+    logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,
+  };
+  return Object.freeze(config);
+}
+
+function workspace(environment: Environment): string {
+  const name = environment.LOCKGATE_WORKSPACE || 'default';
+  if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(name)) return name;
+  throw new ConfigError('LOCKGATE_WORKSPACE is not a name.', 'Use up to 63 lower-case letters, digits and hyphens.');
+}
+
+const takenUrl = new WeakMap<Environment, string>();
+
+function database(environment: Environment, dataDir: string): DatabaseTarget {
+  const url = environment.DATABASE_URL || takenUrl.get(environment);
+  if (!url) return { kind: 'embedded', folder: join(dataDir, 'postgres') };
+  takenUrl.set(environment, url);
+  delete environment.DATABASE_URL;
+  if (URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol)) return { kind: 'url', url: new Secret(url) };
+  throw new ConfigError('DATABASE_URL is not a URL of PostgreSQL.', 'Use postgres://user:password@host:5432/database');
+}
+
+function secretManager(environment: Environment, dataDir: string): SecretManagerConfig | null {
+  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', ['file', 'env', 'none'] as const, 'file');
+  if (backend === 'none') return null;
+  if (backend === 'file') {
+    return {
+      backend,
+      folder: join(dataDir, 'secrets'),
+      recipientFile: resolve(environment.LOCKGATE_RECIPIENT_FILE || join(dataDir, 'keys', 'recipient.txt')),
+      identityFile: resolve(environment.LOCKGATE_IDENTITY_FILE || join(dataDir, 'keys', 'identity.txt')),
+    };
+  }
+  return { backend, secrets: takeEnvSecrets(environment) };
+}
+
+/** What earlier readings took out of an environment, so that reading it again finds the same. */
+const taken = new WeakMap<Environment, Map<string, EnvSecret>>();
+
+function takeEnvSecrets(environment: Environment): EnvSecret[] {
+  const known = taken.get(environment) ?? new Map<string, EnvSecret>();
+  taken.set(environment, known);
+  for (const secret of findEnvSecrets(environment)) {
+    known.set(secret.id, secret);
+    if (secret.value.kind === 'json') delete environment[secret.variable];
+  }
+  return [...known.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function allowedEndpoints(environment: Environment): string[] {
+  const listed = (environment.LOCKGATE_ALLOWED_ENDPOINTS ?? '').split(',').map((part) => part.trim());
+  return listed.filter(Boolean).map((text) => {
+    if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return new URL(text).origin;
+    throw new ConfigError(
+      `LOCKGATE_ALLOWED_ENDPOINTS has "${text}", which is not an origin.`,
+      'Separate origins with commas, such as https://minio.internal:9000',
+    );
+  });
+}
+
+function oneOf<const T extends string>(environment: Environment, name: string, values: readonly T[], fallback: T): T {
+  const given = environment[name];
+  if (given === undefined || given === '') return fallback;
+  const found = values.find((value) => value === given);
+  if (found) return found;
+  throw new ConfigError(`${name} is "${given}".`, `Use one of: ${values.join(', ')}.`);
+}

@@ -1,0 +1,97 @@
+import type { Secret } from './secret.ts';
+
+export const CONNECTOR_TYPES = ['s3'] as const;
+export type ConnectorType = (typeof CONNECTOR_TYPES)[number];
+
+/** One kind of cloud storage. Everything but `open` is pure, and `open` itself makes no request. */
+export interface Connector<Credential, Location> {
+  readonly type: ConnectorType | 'memory';
+  readonly capabilities: Capabilities;
+  /** Throws `InputError` that names the fields and never a value. */
+  parseCredential(payload: unknown): Credential;
+  /** Throws `InputError` that says what a path of this connector looks like. */
+  parseLocation(path: string): Location;
+  open(credential: Secret<Credential>, location: Location, runtime: Runtime): Source;
+}
+
+export interface Capabilities {
+  /** `snapshot`: pages come in the order of the keys' UTF-8 bytes, and what is not listed does not exist. */
+  readonly listing: 'snapshot';
+  /** Whether `read` takes a range. */
+  readonly ranges: boolean;
+}
+
+/** What a connector needs from the world around it. */
+export interface Runtime {
+  readonly clock: Clock;
+  readonly egress: Egress;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when it aborts. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Guards where a credential may be sent. */
+export interface Egress {
+  /** Throws `ConnectorError` `endpoint_refused` unless an endpoint named by a secret may be contacted. */
+  assertEndpoint(endpoint: URL): void;
+  /** A `lookup` for sockets to such an endpoint: refuses addresses that the endpoint's name must not resolve to. */
+  lookupFor(endpoint: URL): import('node:net').LookupFunction | undefined;
+}
+
+/** One place in one cloud, opened with one credential. */
+export interface Source extends AsyncDisposable {
+  /** Tries what a sync needs and nothing more. Resolves also when the answer is bad; throws only on abort. */
+  check(signal: AbortSignal): Promise<CheckReport>;
+  /** The page at `position` (null: the first). The same position may be asked for again, by another process too. */
+  listPage(position: string | null, signal: AbortSignal): Promise<Page>;
+  /** Exactly the listed version, or `changed_during_fetch`. The body must be consumed or returned. */
+  read(entry: Entry, range: ByteRange | undefined, signal: AbortSignal): Promise<Content>;
+}
+
+export interface CheckReport {
+  readonly reachable: boolean;
+  readonly readable: boolean;
+  /** Why not, and what to do about it. */
+  readonly problem?: { readonly code: string; readonly message: string; readonly hint?: string };
+  readonly warnings: readonly string[];
+}
+
+export interface Entry {
+  /** Identity within the source, exactly as the source names it. */
+  readonly key: string;
+  /** Relative to the location; what filters match and people read. */
+  readonly path: string;
+  /** Changes with the content: an ETag, a generation. */
+  readonly version: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Milliseconds since the epoch. */
+  readonly modifiedAt: number;
+  /** Set when the listing already says that it cannot be read. */
+  readonly unreadable?: 'archived';
+}
+
+export interface Page {
+  readonly entries: readonly Entry[];
+  readonly next: { readonly kind: 'more'; readonly pageToken: string } | { readonly kind: 'end' };
+}
+
+/** Bytes from `start` (inclusive) to `end` (exclusive; absent: to the end). */
+export interface ByteRange {
+  readonly start: number;
+  readonly end?: number;
+}
+
+export const CHECKSUM_ALGORITHMS = ['sha256', 'sha1', 'md5', 'crc32', 'crc32c', 'crc64nvme'] as const;
+export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];
+
+export interface Content {
+  readonly contentType?: string;
+  /** Checksums of the whole object, in hex, where the source states them. */
+  readonly checksums: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
+  readonly body: AsyncIterable<Uint8Array>;
+}

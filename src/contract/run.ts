@@ -1,0 +1,86 @@
+import type { Entry } from './connector.ts';
+import type { StagedContent } from './content-store.ts';
+
+export type RunState = 'queued' | 'running' | 'needs_approval' | 'completed' | 'failed' | 'cancelled' | 'superseded';
+
+/** What the collection has of one key. */
+export interface IndexRow {
+  readonly key: string;
+  readonly version: string;
+  readonly size: number;
+}
+
+/** Counts of one run since its start, over all its attempts. */
+export interface RunFigures {
+  pages: number;
+  listed: number;
+  excluded: number;
+  unchanged: number;
+  added: number;
+  changed: number;
+  removed: number;
+  failed: number;
+  /** Bytes of documents fetched. */
+  bytes: number;
+  /** Documents and bytes that the listing so far asks to fetch. */
+  planned: number;
+  plannedBytes: number;
+}
+
+/** Entries to fetch that are settled together with one row, so that any process can take them up again. */
+export interface FetchBatch {
+  readonly number: number;
+  readonly entries: readonly Entry[];
+}
+
+/** What became of one entry of a batch. */
+export type Outcome =
+  | {
+      readonly kind: 'stored';
+      readonly entry: Entry;
+      readonly content: StagedContent;
+      readonly contentType: string | null;
+    }
+  | { readonly kind: 'failed'; readonly entry: Entry; readonly code: string; readonly message: string };
+
+/** One step of the listing, written down as a whole. */
+export interface Checkpoint {
+  /** Where the listing goes on; null after the last page. */
+  readonly position: string | null;
+  readonly listingComplete: boolean;
+  /** Every key up to this one, in byte order, is dealt with. */
+  readonly through: string | null;
+  readonly batches: readonly FetchBatch[];
+  /** Keys of the collection that the listing passed without seeing. */
+  readonly missing: readonly string[];
+  /** Entries that the listing says cannot be read. */
+  readonly unreadable: readonly Entry[];
+  readonly figures: Partial<RunFigures>;
+}
+
+/**
+ * What a run reads and writes. Every write checks that this attempt still owns the run and throws `run_lost` when
+ * another took it over, so a late worker cannot commit.
+ */
+export interface RunStore {
+  progress(): Promise<{
+    position: string | null;
+    through: string | null;
+    listingComplete: boolean;
+    nextBatch: number;
+    approved: boolean;
+  }>;
+  /** Up to `limit` rows with keys after `after` and up to `upTo` (null: no bound), in byte order. */
+  indexRange(after: string | null, upTo: string | null, limit: number): Promise<IndexRow[]>;
+  indexRows(keys: readonly string[]): Promise<IndexRow[]>;
+  pendingBatches(): Promise<FetchBatch[]>;
+  checkpoint(step: Checkpoint): Promise<void>;
+  /** Documents, their changes and the settled batches become visible together. */
+  commit(outcomes: readonly Outcome[], settledBatches: readonly number[]): Promise<void>;
+  /** How many documents are marked missing, and how many the source has. */
+  missingShare(): Promise<{ missing: number; documents: number }>;
+  /** Removes up to `limit` documents marked missing, with their changes. Returns how many. */
+  removeMissing(limit: number): Promise<number>;
+  /** Whether somebody asked this run to stop. Also tells the database that the run is alive. */
+  heartbeat(): Promise<{ cancelRequested: boolean }>;
+}

@@ -1,0 +1,41 @@
+const INSPECT = Symbol.for('nodejs.util.inspect.custom');
+const MASK = '[secret]';
+
+/**
+ * Holds a secret value so that it cannot be printed by accident: `toString`, `toJSON`, template strings and Node's
+ * inspect all give `[secret]`, and the private field does not survive a spread or a structured clone.
+ * `reveal` is the one way in; only connectors and secret-manager backends call it (held by `test/tidy.test.ts`).
+ */
+export class Secret<T> {
+  readonly #value: T;
+
+  constructor(value: T) {
+    this.#value = value;
+  }
+
+  /** The value. Use it in place and do not keep it. */
+  reveal(): T {
+    return this.#value;
+  }
+
+  /** Transforms the value without unwrapping it. Errors thrown by `transform` pass through: they must not quote it. */
+  map<U>(transform: (value: T) => U): Secret<U> {
+    return new Secret(transform(this.#value));
+  }
+
+  toString(): string {
+    return MASK;
+  }
+
+  toJSON(): string {
+    return MASK;
+  }
+
+  [Symbol.toPrimitive](): string {
+    return MASK;
+  }
+
+  [INSPECT](): string {
+    return MASK;
+  }
+}

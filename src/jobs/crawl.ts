@@ -1,0 +1,97 @@
+import { openRunStore } from '../collections/run-store.ts';
+import { findRun, finishRun, noteCredentialVersion, takeRun } from '../collections/runs.ts';
+import { findSource, type SourceRecord } from '../collections/sources.ts';
+import type { Clock, ConnectorType } from '../contract/connector.ts';
+import type { ContentStore } from '../contract/content-store.ts';
+import type { Database } from '../contract/database.ts';
+import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
+import type { Log } from '../log.ts';
+import type { SyncLimits } from '../sync/limits.ts';
+import { executeRun, RunCancelled } from '../sync/run.ts';
+import { compileSelection } from '../sync/selection.ts';
+import { openSource, type SourceParts } from './open-source.ts';
+
+export interface CrawlParts {
+  readonly db: Database;
+  readonly content: ContentStore;
+  /** The adaptive limit of the account behind a credential, shared by every run that uses it. */
+  readonly sourceParts: (connectorType: ConnectorType, credentialId: string) => SourceParts;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly workspace: string;
+  /** Names this process in the run's record. */
+  readonly worker: string;
+  readonly limits?: SyncLimits;
+}
+
+/**
+ * Executes a run, unless another live process does or it has ended. What the source or the secret manager answers ends
+ * the run as `failed`; what is wrong with our own database or content store is thrown, and the run stays as it is for
+ * the next attempt.
+ */
+export async function crawl(parts: CrawlParts, runId: string, signal: AbortSignal): Promise<void> {
+  const { db, workspace, worker } = parts;
+  const run = await findRun(db, workspace, runId).catch(() => null);
+  if (!run) return;
+  await using lock = await db.tryLock(`source ${run.sourceId}`);
+  if (!lock) return;
+  const taken = await takeRun(db, runId, worker);
+  if (!taken) return;
+  const source = await findSource(db, workspace, run.sourceId);
+  const log = parts.log.child({ runId, sourceId: source.id, collection: source.collection });
+  log.info({ attempt: taken.attempt, path: source.path }, 'run started');
+  const owned = { id: runId, attempt: taken.attempt, sourceId: source.id, collectionId: source.collectionId };
+  try {
+    const { state, missing } = await execute(parts, source, owned, signal);
+    await finishRun(db, runId, taken.attempt, state, null, missing);
+    log.info({ state, missing }, 'run ended');
+  } catch (error) {
+    if (signal.aborted || !endsTheRun(error)) {
+      log.warn({ error: describeError(error) }, 'run interrupted');
+      throw error;
+    }
+    const state = error instanceof RunCancelled ? 'cancelled' : 'failed';
+    const reason = state === 'failed' ? describeError(error) : null;
+    await finishRun(db, runId, taken.attempt, state, reason, 0);
+    log.warn({ state, error: reason }, 'run ended');
+  }
+}
+
+async function execute(
+  parts: CrawlParts,
+  record: SourceRecord,
+  run: { id: string; attempt: number; sourceId: string; collectionId: string },
+  signal: AbortSignal,
+) {
+  const { source, credentialVersion } = await openSource(
+    {
+      connectorType: record.connectorType,
+      manager: record.credentialManager,
+      workspace: record.workspace,
+      credentialId: record.credentialId,
+      path: record.path,
+      purpose: { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id },
+    },
+    parts.sourceParts(record.connectorType, record.credentialId),
+  );
+  await using _closing = source;
+  await noteCredentialVersion(parts.db, run.id, credentialVersion);
+  return await executeRun(
+    {
+      source,
+      store: openRunStore(parts.db, run),
+      content: parts.content,
+      select: compileSelection(record),
+      guard: { documents: record.guardDocuments, share: record.guardShare },
+      clock: parts.clock,
+      ...(parts.limits ? { limits: parts.limits } : {}),
+    },
+    signal,
+  );
+}
+
+/** Whether another attempt of the same run would meet the same. */
+function endsTheRun(error: unknown): boolean {
+  if (error instanceof ConnectorError || error instanceof RunCancelled) return true;
+  return error instanceof LockgateError && error.code !== 'run_lost' && error.code !== 'audit_unavailable';
+}

@@ -1,0 +1,81 @@
+import { type AnyConnector, loadConnector } from '../../connectors/index.ts';
+import type { ConnectorType, Runtime, Source } from '../contract/connector.ts';
+import { CredentialNotFoundError, CredentialUnusableError, InputError, NoSecretIdsError } from '../contract/errors.ts';
+import type { AccessedSecret, AccessPurpose, SecretDirectory, SecretReader } from '../contract/secret-manager.ts';
+import { type AdaptiveLimit, withLimit } from '../layers/limit.ts';
+import { withRenewal } from '../layers/renew.ts';
+import { withRetry } from '../layers/retry.ts';
+import { withTimeout } from '../layers/timeout.ts';
+import { withVerification } from '../layers/verify.ts';
+
+export interface SourceRequest {
+  readonly connectorType: ConnectorType;
+  readonly manager: string;
+  readonly workspace: string;
+  readonly credentialId: string;
+  readonly path: string;
+  readonly purpose: AccessPurpose;
+}
+
+export interface SourceParts {
+  readonly reader: SecretReader;
+  readonly directory: SecretDirectory;
+  readonly runtime: Runtime;
+  readonly limit: AdaptiveLimit;
+}
+
+/**
+ * Looks the credential up, opens the connector with it, and puts the layers around it. Throws the secret manager's
+ * errors, and `credential_malformed` when the secret is not of the connector's form. The credential lives as long as
+ * the source: dispose of it.
+ */
+export async function openSource(
+  request: SourceRequest,
+  parts: SourceParts,
+): Promise<{ source: Source; credentialVersion: string }> {
+  const connector = await loadConnector(request.connectorType);
+  const location = connector.parseLocation(request.path);
+  const accessed = await access(request, parts);
+  let version = accessed.ref.version;
+  const first = connector.open(parsed(connector, accessed), location, parts.runtime);
+  const renewed = withRenewal(first, async () => {
+    const latest = await access(request, parts);
+    if (latest.ref.version === version) return null;
+    version = latest.ref.version;
+    return connector.open(parsed(connector, latest), location, parts.runtime);
+  });
+  const limited = withLimit(withTimeout(renewed), parts.limit);
+  const retried = withRetry(limited, connector.capabilities.ranges, parts.runtime.clock);
+  return { source: withVerification(retried), credentialVersion: version };
+}
+
+async function access({ manager, workspace, credentialId, purpose, connectorType }: SourceRequest, parts: SourceParts) {
+  try {
+    const accessed = await parts.reader.access({ manager, workspace, secretId: credentialId }, purpose);
+    if (accessed.connectorType === connectorType) return accessed;
+    throw new CredentialUnusableError(
+      'credential_wrong_type',
+      `"${credentialId}" is a credential of type ${accessed.connectorType}, not ${connectorType}.`,
+      `List the fitting ones: lockgate secrets list --type ${connectorType}`,
+    );
+  } catch (error) {
+    if (error instanceof CredentialNotFoundError && (await isEmpty(parts.directory, connectorType))) {
+      throw new NoSecretIdsError(connectorType);
+    }
+    throw error;
+  }
+}
+
+async function isEmpty(directory: SecretDirectory, connectorType: ConnectorType): Promise<boolean> {
+  for await (const _ of directory.list({ connectorType })) return false;
+  return true;
+}
+
+function parsed(connector: AnyConnector, accessed: AccessedSecret) {
+  try {
+    return accessed.value.map(connector.parseCredential);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new CredentialUnusableError('credential_malformed', `"${accessed.ref.secretId}": ${error.message}`);
+  }
+}

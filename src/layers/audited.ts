@@ -1,0 +1,48 @@
+import type { AuditEvent, AuditLog, SecretDirectory, SecretReader } from '../contract/secret-manager.ts';
+
+/**
+ * Writes every access down before the value is released, and how it went afterwards. When the log cannot be written,
+ * the value is not released.
+ */
+export function withAudit(reader: SecretReader, audit: AuditLog): SecretReader {
+  return {
+    access: async (ref, purpose) => {
+      const event = { action: 'secret.access' as const, ...purpose };
+      await audit.append({ ...event, secret: ref, outcome: 'attempt' });
+      try {
+        const accessed = await reader.access(ref, purpose);
+        await audit.append({ ...event, secret: accessed.ref, outcome: 'ok' });
+        return accessed;
+      } catch (error) {
+        await audit.append({ ...event, secret: ref, outcome: 'refused' });
+        throw error;
+      }
+    },
+  };
+}
+
+/** The same for what adds and removes: nothing changes that is not written down first. */
+export function withDirectoryAudit(
+  directory: SecretDirectory,
+  audit: AuditLog,
+  who: { readonly manager: string; readonly workspace: string; readonly actor: string },
+): SecretDirectory {
+  const audited = async <T>(action: AuditEvent['action'], secretId: string, work: () => Promise<T>): Promise<T> => {
+    const event = { action, actor: who.actor, secret: { manager: who.manager, workspace: who.workspace, secretId } };
+    await audit.append({ ...event, outcome: 'attempt' });
+    try {
+      const result = await work();
+      await audit.append({ ...event, outcome: 'ok' });
+      return result;
+    } catch (error) {
+      await audit.append({ ...event, outcome: 'refused' });
+      throw error;
+    }
+  };
+  return {
+    list: (filter) => directory.list(filter),
+    describe: (id) => directory.describe(id),
+    put: (id, type, credential) => audited('secret.put', id, () => directory.put(id, type, credential)),
+    remove: (id) => audited('secret.remove', id, () => directory.remove(id)),
+  };
+}

@@ -1,0 +1,50 @@
+import type { Source } from '../contract/connector.ts';
+import { ConnectorError } from '../contract/errors.ts';
+
+/** Opens the source anew with the latest version of its credential; null when there is no newer one. */
+export type Reopen = () => Promise<Source | null>;
+
+/**
+ * Survives a rotation in mid-run: when the source rejects the credential, the latest version is accessed once more,
+ * and the call is repeated with it if it is a new one. Calls that fail together share one access.
+ */
+export function withRenewal(first: Source, reopen: Reopen): Source {
+  let current = first;
+  let opened: Source[] = [first];
+  let renewal: Promise<boolean> | null = null;
+
+  const renew = (failed: Source): Promise<boolean> => {
+    if (failed !== current) return Promise.resolve(true);
+    renewal ??= reopen()
+      .then((next) => {
+        if (!next) return false;
+        opened.push(next);
+        current = next;
+        return true;
+      })
+      .finally(() => {
+        renewal = null;
+      });
+    return renewal;
+  };
+  const call = async <T>(work: (source: Source) => Promise<T>): Promise<T> => {
+    const used = current;
+    try {
+      return await work(used);
+    } catch (error) {
+      if (!(error instanceof ConnectorError) || error.code !== 'credential_rejected') throw error;
+      if (!(await renew(used))) throw error;
+      return work(current);
+    }
+  };
+  return {
+    check: (signal) => call((source) => source.check(signal)),
+    listPage: (position, signal) => call((source) => source.listPage(position, signal)),
+    read: (entry, range, signal) => call((source) => source.read(entry, range, signal)),
+    [Symbol.asyncDispose]: async () => {
+      const all = opened;
+      opened = [];
+      for (const source of all) await source[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import type { ChecksumAlgorithm, Content, Entry, Source } from '../contract/connector.ts';
+import { ConnectorError } from '../contract/errors.ts';
+
+/** Strongest first; one is enough. */
+const PREFERENCE: readonly ChecksumAlgorithm[] = ['sha256', 'sha1', 'md5', 'crc64nvme', 'crc32c', 'crc32'];
+
+/**
+ * Checks a whole read against the listed length and the strongest checksum that the source states. Stands outside the
+ * retry layer, so that a body put together from several ranges is verified as one. A ranged read passes unchecked.
+ */
+export function withVerification(source: Source): Source {
+  return {
+    check: (signal) => source.check(signal),
+    listPage: (position, signal) => source.listPage(position, signal),
+    read: async (entry, range, signal) => {
+      const content = await source.read(entry, range, signal);
+      return range ? content : { ...content, body: verified(content, entry) };
+    },
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}
+
+async function* verified(content: Content, entry: Entry) {
+  const algorithm = PREFERENCE.find((name) => content.checksums[name] !== undefined);
+  const checksum = algorithm ? await accumulator(algorithm) : undefined;
+  let size = 0;
+  for await (const chunk of content.body) {
+    size += chunk.length;
+    if (size > entry.size) break;
+    checksum?.update(chunk);
+    yield chunk;
+  }
+  if (size !== entry.size) {
+    const more = size > entry.size ? 'more than' : `${size} of`;
+    throw failure('truncated', `The source sent ${more} the ${entry.size} bytes that it listed.`);
+  }
+  if (algorithm && checksum && (await checksum.hex()) !== content.checksums[algorithm]?.toLowerCase()) {
+    throw failure('checksum_mismatch', `The bytes that arrived do not have the ${algorithm} that the source states.`);
+  }
+}
+
+interface Accumulator {
+  update(chunk: Uint8Array): void;
+  hex(): string | Promise<string>;
+}
+
+async function accumulator(algorithm: ChecksumAlgorithm): Promise<Accumulator> {
+  if (algorithm === 'crc32') {
+    let value = 0;
+    return {
+      update: (chunk) => {
+        value = crc32(chunk, value);
+      },
+      hex: () => value.toString(16).padStart(8, '0'),
+    };
+  }
+  if (algorithm === 'crc32c' || algorithm === 'crc64nvme') {
+    const { Crc32c, Crc64Nvme } = await import('@aws-sdk/checksums/crc');
+    const checksum = algorithm === 'crc32c' ? new Crc32c() : new Crc64Nvme();
+    return {
+      update: (chunk) => checksum.update(chunk),
+      hex: async () => Buffer.from(await checksum.digest()).toString('hex'),
+    };
+  }
+  const hash = createHash(algorithm);
+  return { update: (chunk) => void hash.update(chunk), hex: () => hash.digest('hex') };
+}
+
+function failure(code: 'truncated' | 'checksum_mismatch', message: string): ConnectorError {
+  return new ConnectorError(code, message, { operation: 'read', retryable: true });
+}

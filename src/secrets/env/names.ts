@@ -1,0 +1,40 @@
+import { CONNECTOR_TYPES, type ConnectorType } from '../../contract/connector.ts';
+import { Secret } from '../../contract/secret.ts';
+
+const PREFIX = 'LOCKGATE_SECRET_';
+/** Settings that begin with the prefix and are no secrets. */
+const SETTINGS = /^LOCKGATE_SECRET_(MANAGER|MANAGERS)$/;
+
+/** One credential of the environment. The value was taken out of the environment when the process started. */
+export interface EnvSecret {
+  readonly id: string;
+  readonly variable: string;
+  /** From `<variable>_TYPE`; null where it is missing or no connector type. */
+  readonly connectorType: ConnectorType | null;
+  readonly value:
+    | { readonly kind: 'json'; readonly json: Secret<string> }
+    | { readonly kind: 'file'; readonly path: string };
+}
+
+/**
+ * Finds `LOCKGATE_SECRET_<ID>` (JSON) and `LOCKGATE_SECRET_<ID>_FILE` (a mounted file) with `LOCKGATE_SECRET_<ID>_TYPE`.
+ * `MY_CREDS` is the credential `my-creds`: one spelling for each variable, so that no two IDs share one.
+ */
+export function findEnvSecrets(environment: Readonly<Record<string, string | undefined>>): EnvSecret[] {
+  const found: EnvSecret[] = [];
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith(PREFIX) || SETTINGS.test(name) || name.endsWith('_TYPE') || value === undefined) continue;
+    const variable = name.endsWith('_FILE') ? name.slice(0, -'_FILE'.length) : name;
+    if (variable !== name && environment[variable] !== undefined) continue;
+    const suffix = variable.slice(PREFIX.length);
+    if (!/^[A-Z0-9][A-Z0-9_]{0,127}$/.test(suffix)) continue;
+    const type = environment[`${variable}_TYPE`];
+    found.push({
+      id: suffix.toLowerCase().replaceAll('_', '-'),
+      variable: name,
+      connectorType: CONNECTOR_TYPES.find((known) => known === type) ?? null,
+      value: variable === name ? { kind: 'json', json: new Secret(value) } : { kind: 'file', path: value },
+    });
+  }
+  return found.sort((a, b) => (a.id < b.id ? -1 : 1));
+}

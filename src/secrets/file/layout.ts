@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { CONNECTOR_TYPES } from '../../contract/connector.ts';
+import { CredentialUnusableError } from '../../contract/errors.ts';
+import { fileNameOf } from '../identifier.ts';
+
+/**
+ * How the secrets lie on disk: `<folder>/<workspace>/<id>.<hash>/<version>.age`, one file per version. A file is a line
+ * of labels in JSON, which listing reads, and an age file, which only the identity opens. The labels stand in the
+ * sealed payload too, and an access compares them, so that exchanged or edited files are found out.
+ * A removed secret leaves `removed.json`, so that its versions' numbers are never given again.
+ */
+export interface FileLocation {
+  /** Where the secrets lie. */
+  readonly folder: string;
+  readonly workspace: string;
+}
+
+export const Labels = z.strictObject({
+  format: z.literal('lockgate-secret/1'),
+  workspace: z.string(),
+  id: z.string(),
+  version: z.string().regex(/^[1-9][0-9]{0,8}$/),
+  connectorType: z.enum(CONNECTOR_TYPES),
+  createdAt: z.iso.datetime(),
+});
+export type Labels = z.infer<typeof Labels>;
+
+const VERSION_FILE = /^([1-9][0-9]{0,8})\.age$/;
+const REMOVED_FILE = 'removed.json';
+/** No credential is near this size; a larger file is not one of ours. */
+export const MAX_SECRET_BYTES = 256 * 1024;
+
+export function workspaceFolder(at: FileLocation): string {
+  return join(at.folder, fileNameOf('', at.workspace));
+}
+
+export function secretFolder(at: FileLocation, id: string): string {
+  return join(workspaceFolder(at), fileNameOf(at.workspace, id));
+}
+
+/** The versions in a secret's folder, the latest first; empty when there is no such secret. */
+export async function versionsIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(missingAsEmpty);
+  const versions = names.flatMap((name) => VERSION_FILE.exec(name)?.[1] ?? []);
+  return versions.sort((a, b) => Number(b) - Number(a));
+}
+
+/** The number that a removed secret had reached. */
+export async function removedVersion(folder: string): Promise<number> {
+  const text = await readFile(join(folder, REMOVED_FILE), 'utf8').catch(() => '{}');
+  try {
+    const last = JSON.parse(text).lastVersion;
+    return Number.isInteger(last) ? last : 0;
+  } catch {
+    return 0;
+  }
+}
+
+export function versionFile(folder: string, version: string): string {
+  return join(folder, `${version}.age`);
+}
+
+/** The labels and the sealed payload of a version's file. */
+export async function readVersion(path: string): Promise<{ labels: Labels; sealed: Uint8Array }> {
+  const bytes = await readFile(path);
+  const end = bytes.indexOf(0x0a);
+  try {
+    if (bytes.length > MAX_SECRET_BYTES || end < 0) throw new Error('not ours');
+    const labels = Labels.parse(JSON.parse(bytes.subarray(0, end).toString('utf8')));
+    return { labels, sealed: bytes.subarray(end + 1) };
+  } catch {
+    throw new CredentialUnusableError('credential_malformed', `The file ${path} is damaged or not a secret's file.`);
+  }
+}
+
+/** Writes a new version whole and durably, or throws EEXIST when another writer took its number. */
+export async function writeVersion(folder: string, labels: Labels, sealed: Uint8Array): Promise<void> {
+  const content = Buffer.concat([Buffer.from(`${JSON.stringify(labels)}\n`), sealed]);
+  const temporary = await writeTemporary(folder, content);
+  try {
+    // A link, unlike a rename, does not replace a file that is there.
+    await link(temporary, versionFile(folder, labels.version));
+  } finally {
+    await rm(temporary, { force: true });
+  }
+  await syncFolder(folder);
+}
+
+/** Puts the tombstone in place first: a crash in between leaves versions to remove again, never reused numbers. */
+export async function removeVersions(folder: string, versions: readonly string[]): Promise<void> {
+  const tombstone = JSON.stringify({ lastVersion: Number(versions[0] ?? 0) });
+  const temporary = await writeTemporary(folder, Buffer.from(tombstone));
+  await rename(temporary, join(folder, REMOVED_FILE));
+  for (const version of versions) await rm(versionFile(folder, version), { force: true });
+  await syncFolder(folder);
+}
+
+async function writeTemporary(folder: string, content: Uint8Array): Promise<string> {
+  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (made) await syncFolder(dirname(folder));
+  const path = join(folder, `.${process.pid}-${randomUUID()}.tmp`);
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return path;
+}
+
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+export function missingAsEmpty(error: { code?: string }): string[] {
+  if (error.code === 'ENOENT') return [];
+  throw error;
+}

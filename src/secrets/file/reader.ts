@@ -1,0 +1,62 @@
+import { isDeepStrictEqual } from 'node:util';
+import * as age from 'age-encryption';
+import { CredentialNotFoundError, CredentialUnusableError, SecretAccessDeniedError } from '../../contract/errors.ts';
+import { Secret } from '../../contract/secret.ts';
+import type { AccessedSecret, SecretReader } from '../../contract/secret-manager.ts';
+import { assertSecretId } from '../identifier.ts';
+import { type KeyFiles, readIdentity } from './keys.ts';
+import { type FileLocation, type Labels, readVersion, secretFolder, versionFile, versionsIn } from './layout.ts';
+
+/** The reading half of the `file` secret manager: for processes that hold the identity. */
+export function openFileReader(folder: string, keys: KeyFiles): SecretReader {
+  return {
+    access: async (ref) => {
+      assertSecretId(ref.secretId);
+      const at: FileLocation = { folder, workspace: ref.workspace };
+      const own = secretFolder(at, ref.secretId);
+      const versions = await versionsIn(own);
+      const version = ref.version ?? versions[0];
+      if (version === undefined || !versions.includes(version)) throw new CredentialNotFoundError(ref.secretId);
+      const { labels, sealed } = await readVersion(versionFile(own, version));
+      const value = await unseal(keys, sealed, ref.secretId);
+      return released(value, labels, { ...ref, version });
+    },
+  };
+}
+
+async function unseal(
+  keys: KeyFiles,
+  sealed: Uint8Array,
+  id: string,
+): Promise<{ labels: unknown; credential: unknown }> {
+  const identity = await readIdentity(keys);
+  const decrypter = new age.Decrypter();
+  try {
+    decrypter.addIdentity(identity.reveal());
+  } catch {
+    throw new SecretAccessDeniedError('The identity file does not hold an age identity.', `Check ${keys.identityFile}`);
+  }
+  try {
+    return JSON.parse(await decrypter.decrypt(sealed, 'text'));
+  } catch {
+    throw new CredentialUnusableError(
+      'credential_tampered',
+      `The credential "${id}" cannot be opened: it was sealed to another identity, or its file was altered.`,
+    );
+  }
+}
+
+function released(
+  opened: { labels: unknown; credential: unknown },
+  labels: Labels,
+  ref: AccessedSecret['ref'],
+): AccessedSecret {
+  const expected = { ...labels, workspace: ref.workspace, id: ref.secretId, version: ref.version };
+  if (!isDeepStrictEqual(opened.labels, expected)) {
+    throw new CredentialUnusableError(
+      'credential_tampered',
+      `The file of the credential "${ref.secretId}" holds another secret or has other labels than when it was sealed.`,
+    );
+  }
+  return { ref, connectorType: labels.connectorType, value: new Secret(opened.credential) };
+}

@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+import { InputError } from '../contract/errors.ts';
+
+export const SECRET_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** Throws `InputError` unless the text can be a secret ID in every backend. */
+export function assertSecretId(id: string): void {
+  if (SECRET_ID.test(id)) return;
+  throw new InputError(
+    'invalid_secret_id',
+    'The credential ID is not valid.',
+    'Use up to 128 letters, digits, dots, hyphens and underscores, and begin with a letter or digit.',
+  );
+}
+
+/**
+ * A file name for the tuple: readable, and injective also where file names ignore case, because part of a hash of the
+ * exact tuple follows.
+ */
+export function fileNameOf(workspace: string, id: string): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([workspace, id]))
+    .digest('hex')
+    .slice(0, 16);
+  return `${id.toLowerCase().slice(0, 100)}.${hash}`;
+}

@@ -1,0 +1,168 @@
+import { fileAuditLog } from './audit/file-log.ts';
+import { systemClock } from './clock.ts';
+import { readConfig } from './config.ts';
+import {
+  type ByteRange,
+  type CheckReport,
+  CONNECTOR_TYPES,
+  type ConnectorType,
+  type Content,
+  type Entry,
+  type Source,
+} from './contract/connector.ts';
+import { InputError } from './contract/errors.ts';
+import { openSource } from './jobs/open-source.ts';
+import { withAudit } from './layers/audited.ts';
+import { createEgress } from './layers/egress.ts';
+import { AdaptiveLimit } from './layers/limit.ts';
+import { openDirectory } from './secrets/open-directory.ts';
+import { openReader } from './secrets/open-reader.ts';
+import { compileSelection } from './sync/selection.ts';
+
+export interface SecureConnectorConfig {
+  /** Such as `s3://bucket/prefix`. */
+  readonly path: string;
+  /** May repeat the credential ID; anything else than the second argument is an error. */
+  readonly credential_id?: string;
+  /** Globs over the path below `path`; empty: everything. */
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  /** Larger objects are left out. */
+  readonly maxBytes?: number;
+  /** Who the audit log names. Default: `library`. */
+  readonly actor?: string;
+}
+
+/** A connector that looks its credential up at each use and forgets it afterwards. */
+export interface SecureConnector {
+  readonly type: ConnectorType;
+  readonly credentialId: string;
+  /** Whether the source can be reached and read, and if not, why. Throws the secret manager's errors. */
+  check(signal?: AbortSignal): Promise<CheckReport>;
+  /** What the path holds, in the order of the source. Throws `ConnectorError` when the listing breaks off. */
+  list(signal?: AbortSignal): AsyncIterable<Entry>;
+  /** The listed version of an entry, verified. The body must be consumed, or its iterator returned. */
+  read(entry: Entry, range?: ByteRange, signal?: AbortSignal): Promise<Content>;
+}
+
+/**
+ * The IDs of the credentials of a connector type, sorted. Reads no value.
+ * Throws `SecretManagerNotConfiguredError` when no secret manager is switched on.
+ */
+export async function getAvailableSecretIds(connectorType: ConnectorType): Promise<string[]> {
+  assertConnectorType(connectorType);
+  const { secretManager, workspace } = readConfig();
+  const directory = openDirectory(secretManager, workspace, systemClock.now);
+  return (await Array.fromAsync(directory.list({ connectorType }))).map(({ id }) => id);
+}
+
+/**
+ * A connector to the path, with the credential of that ID. Neither reads the secret nor makes a request: that happens
+ * at each use. Throws `InputError` for an unknown type, and at use `SecretManagerNotConfiguredError`,
+ * `NoSecretIdsError`, `CredentialNotFoundError`, `SecretAccessDeniedError`, `CredentialUnusableError`, `ConnectorError`.
+ */
+export function createSecureCloudStorageConnector(
+  connectorType: ConnectorType,
+  credentialId: string,
+  settings: SecureConnectorConfig,
+): SecureConnector {
+  assertConnectorType(connectorType);
+  assertSettings(credentialId, settings);
+  const select = compileSelection({
+    include: settings.include ?? [],
+    exclude: settings.exclude ?? [],
+    maxBytes: settings.maxBytes ?? null,
+  });
+  const limit = new AdaptiveLimit();
+  const open = async (reason: string): Promise<Source> => {
+    const { secretManager, workspace, auditFile, allowedEndpoints } = readConfig();
+    const { source } = await openSource(
+      {
+        connectorType,
+        manager: 'default',
+        workspace,
+        credentialId,
+        path: settings.path,
+        purpose: { actor: settings.actor ?? 'library', reason },
+      },
+      {
+        reader: withAudit(openReader(secretManager), fileAuditLog(auditFile, systemClock.now)),
+        directory: openDirectory(secretManager, workspace, systemClock.now),
+        runtime: { clock: systemClock, egress: createEgress(allowedEndpoints) },
+        limit,
+      },
+    );
+    return source;
+  };
+  return {
+    type: connectorType,
+    credentialId,
+    check: async (signal = never()) => {
+      await using source = await open('check');
+      return await source.check(signal);
+    },
+    list: (signal = never()) => listEntries(open, select, signal),
+    read: async (entry, range, signal = never()) => {
+      const source = await open('read');
+      try {
+        const content = await source.read(entry, range, signal);
+        return { ...content, body: closingAfter(content.body, source) };
+      } catch (error) {
+        await source[Symbol.asyncDispose]();
+        throw error;
+      }
+    },
+  };
+}
+
+async function* listEntries(
+  open: (reason: string) => Promise<Source>,
+  select: ReturnType<typeof compileSelection>,
+  signal: AbortSignal,
+): AsyncIterable<Entry> {
+  await using source = await open('list');
+  let position: string | null = null;
+  for (;;) {
+    const page: Awaited<ReturnType<Source['listPage']>> = await source.listPage(position, signal);
+    for (const entry of page.entries) if (select(entry) === null) yield entry;
+    if (page.next.kind === 'end') return;
+    position = page.next.pageToken;
+  }
+}
+
+async function* closingAfter(body: AsyncIterable<Uint8Array>, source: Source): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } finally {
+    await source[Symbol.asyncDispose]();
+  }
+}
+
+function never(): AbortSignal {
+  return new AbortController().signal;
+}
+
+function assertConnectorType(type: string): asserts type is ConnectorType {
+  if (CONNECTOR_TYPES.some((known) => known === type)) return;
+  throw new InputError(
+    'unknown_connector_type',
+    `There is no connector type "${type}".`,
+    `Use one of: ${CONNECTOR_TYPES.join(', ')}.`,
+  );
+}
+
+function assertSettings(credentialId: string, settings: SecureConnectorConfig): void {
+  if (typeof credentialId !== 'string' || credentialId === '') {
+    throw new InputError(
+      'invalid_secret_id',
+      'The credential ID is missing.',
+      'Pass the ID that the secret manager knows.',
+    );
+  }
+  if (typeof settings?.path !== 'string') {
+    throw new InputError('invalid_path', 'The path is missing.', 'Pass { path: "s3://bucket/prefix" }');
+  }
+  if (settings.credential_id !== undefined && settings.credential_id !== credentialId) {
+    throw new InputError('invalid_secret_id', 'The settings name another credential ID than the second argument.');
+  }
+}

@@ -1,0 +1,84 @@
+import type { ContentStore } from '../contract/content-store.ts';
+import type { Outcome, RunStore } from '../contract/run.ts';
+import type { SyncLimits } from './limits.ts';
+
+/**
+ * Gathers finished entries and commits them together: first their bytes become durable, then their rows visible.
+ * One commit at a time. When one fails, everything after it fails with the same error.
+ */
+export class Committer {
+  readonly #store: RunStore;
+  readonly #content: ContentStore;
+  readonly #limits: SyncLimits;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #unsettledIn = new Map<number, number>();
+  #outcomes: Outcome[] = [];
+  #settled: number[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #last: Promise<void> = Promise.resolve();
+  #failed = false;
+
+  constructor(store: RunStore, content: ContentStore, limits: SyncLimits, onFailure: (error: unknown) => void) {
+    this.#store = store;
+    this.#content = content;
+    this.#limits = limits;
+    this.#onFailure = onFailure;
+  }
+
+  /** Announces a batch: its row goes away with the commit of its last entry. */
+  open(batch: number, entries: number): void {
+    if (entries > 0) this.#unsettledIn.set(batch, entries);
+    else this.#settle(batch);
+  }
+
+  /** Takes an entry's outcome; null when nothing is to be written for it. */
+  add(batch: number, outcome: Outcome | null): void {
+    if (outcome) this.#outcomes.push(outcome);
+    const left = (this.#unsettledIn.get(batch) ?? 1) - 1;
+    this.#unsettledIn.set(batch, left);
+    if (left === 0) this.#settle(batch);
+    if (this.#outcomes.length >= this.#limits.commitOutcomes) void this.flush();
+    else this.#schedule();
+  }
+
+  #settle(batch: number): void {
+    this.#unsettledIn.delete(batch);
+    this.#settled.push(batch);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    this.#timer ??= setTimeout(() => void this.flush(), this.#limits.commitDelayMs);
+  }
+
+  /** Resolves when all that was added so far is committed. Never rejects: a failure goes to `onFailure`. */
+  flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const outcomes = this.#outcomes;
+    const settled = this.#settled;
+    this.#outcomes = [];
+    this.#settled = [];
+    this.#last = this.#last.then(() => this.#commit(outcomes, settled));
+    return this.#last;
+  }
+
+  async #commit(outcomes: Outcome[], settled: number[]): Promise<void> {
+    if (outcomes.length === 0 && settled.length === 0) return;
+    const staged = outcomes.flatMap((outcome) => (outcome.kind === 'stored' ? [outcome.content] : []));
+    try {
+      if (this.#failed) throw new Error('an earlier commit failed');
+      await this.#content.commit(staged);
+      await this.#store.commit(outcomes, settled);
+    } catch (error) {
+      await this.#content.discard(staged).catch(() => undefined);
+      if (!this.#failed) this.#onFailure(error);
+      this.#failed = true;
+    }
+  }
+
+  /** Commits what there is when the run ends early, so that finished work is not fetched again. */
+  async close(): Promise<void> {
+    await this.flush();
+  }
+}

@@ -1,0 +1,105 @@
+import type { Entry, Source } from '../contract/connector.ts';
+import type { ContentStore } from '../contract/content-store.ts';
+import { ConnectorError, describeError } from '../contract/errors.ts';
+import type { FetchBatch, Outcome } from '../contract/run.ts';
+import type { Committer } from './committer.ts';
+import type { SyncLimits } from './limits.ts';
+
+/** Codes that say that no other entry would fare better. */
+const FATAL: readonly string[] = ['credential_rejected', 'endpoint_refused', 'aborted'];
+const AWAY: readonly string[] = ['unavailable', 'timeout', 'throttled'];
+
+/** Reads the entries of batches side by side and hands each outcome to the committer. */
+export class Fetcher {
+  readonly #source: Source;
+  readonly #content: ContentStore;
+  readonly #committer: Committer;
+  readonly #limits: SyncLimits;
+  readonly #signal: AbortSignal;
+  readonly #onFatal: (error: unknown) => void;
+  readonly #running = new Set<Promise<void>>();
+  #waiting: { entry: Entry; batch: number }[] = [];
+  #wake: (() => void)[] = [];
+  #awayInARow = 0;
+
+  constructor(parts: {
+    source: Source;
+    content: ContentStore;
+    committer: Committer;
+    limits: SyncLimits;
+    signal: AbortSignal;
+    onFatal: (error: unknown) => void;
+  }) {
+    this.#source = parts.source;
+    this.#content = parts.content;
+    this.#committer = parts.committer;
+    this.#limits = parts.limits;
+    this.#signal = parts.signal;
+    this.#onFatal = parts.onFatal;
+    parts.signal.addEventListener('abort', () => this.#wakeAll());
+  }
+
+  /** Takes a batch in; resolves when there is room for another. `entries` may be fewer than the batch has. */
+  async submit(batch: FetchBatch, entries: readonly Entry[] = batch.entries): Promise<void> {
+    this.#committer.open(batch.number, entries.length);
+    for (const entry of entries) this.#waiting.push({ entry, batch: batch.number });
+    this.#fill();
+    await this.#until(() => this.#waiting.length + this.#running.size < this.#limits.unsettledEntries);
+  }
+
+  /** Resolves when every entry taken in is settled, or when the run is aborted and every read has ended. */
+  async drain(): Promise<void> {
+    await this.#until(() => this.#waiting.length + this.#running.size === 0);
+    await Promise.all(this.#running);
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition() && !this.#signal.aborted) {
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+  }
+
+  #wakeAll(): void {
+    const wake = this.#wake;
+    this.#wake = [];
+    for (const resolve of wake) resolve();
+  }
+
+  #fill(): void {
+    while (this.#running.size < this.#limits.concurrentReads && !this.#signal.aborted) {
+      const next = this.#waiting.shift();
+      if (!next) break;
+      const work = this.#settle(next.entry, next.batch).finally(() => {
+        this.#running.delete(work);
+        this.#fill();
+        this.#wakeAll();
+      });
+      this.#running.add(work);
+    }
+  }
+
+  async #settle(entry: Entry, batch: number): Promise<void> {
+    try {
+      this.#committer.add(batch, await this.#fetch(entry));
+    } catch (error) {
+      this.#onFatal(error);
+    }
+  }
+
+  /** The outcome of one entry; throws what concerns the whole run. */
+  async #fetch(entry: Entry): Promise<Outcome> {
+    try {
+      const { body, contentType } = await this.#source.read(entry, undefined, this.#signal);
+      const content = await this.#content.stage(body, this.#signal);
+      this.#awayInARow = 0;
+      return { kind: 'stored', entry, content, contentType: contentType ?? null };
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (!(error instanceof ConnectorError) || FATAL.includes(error.code)) throw error;
+      this.#awayInARow = AWAY.includes(error.code) ? this.#awayInARow + 1 : 0;
+      if (this.#awayInARow >= this.#limits.unavailableInARow) throw error;
+      const { code, message } = describeError(error);
+      return { kind: 'failed', entry, code, message };
+    }
+  }
+}

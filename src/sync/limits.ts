@@ -1,0 +1,47 @@
+/** Bounds of one run; memory grows with these and not with the bucket. */
+export interface SyncLimits {
+  /** Entries settled by one batch row. */
+  readonly batchEntries: number;
+  /** A batch is closed when its entries exceed this many bytes. */
+  readonly batchBytes: number;
+  /** Entries listed but not yet settled, at which the listing waits. */
+  readonly unsettledEntries: number;
+  /** Reads under way at once; the adaptive limit of the account is below it. */
+  readonly concurrentReads: number;
+  /** Outcomes that one transaction commits at the most. */
+  readonly commitOutcomes: number;
+  /** How long a finished document waits for others to be committed with, in milliseconds. */
+  readonly commitDelayMs: number;
+  /** Index rows read at once. */
+  readonly indexRows: number;
+  /** Documents removed by one transaction. */
+  readonly removals: number;
+  /** How often an uneventful listing is written down, in milliseconds. */
+  readonly checkpointMs: number;
+  readonly heartbeatMs: number;
+  /** Reads failing one after another because the source is away, at which the run gives up. */
+  readonly unavailableInARow: number;
+}
+
+export const DEFAULT_LIMITS: SyncLimits = {
+  batchEntries: 256,
+  batchBytes: 64 * 1024 * 1024,
+  unsettledEntries: 4096,
+  concurrentReads: 64,
+  commitOutcomes: 512,
+  commitDelayMs: 200,
+  indexRows: 5000,
+  removals: 1000,
+  checkpointMs: 1000,
+  heartbeatMs: 2000,
+  unavailableInARow: 64,
+};
+
+/** A run that would remove more than both of these waits for a person's approval. */
+export interface DeletionGuard {
+  readonly documents: number;
+  /** Of what the source has, from 0 to 1. */
+  readonly share: number;
+}
+
+export const DEFAULT_DELETION_GUARD: DeletionGuard = { documents: 100, share: 0.5 };

@@ -1,0 +1,172 @@
+import type { Entry, Page, Source } from '../contract/connector.ts';
+import { ConnectorError } from '../contract/errors.ts';
+import type { Checkpoint, FetchBatch, RunFigures, RunStore } from '../contract/run.ts';
+import { compareKeys } from './key-order.ts';
+import type { SyncLimits } from './limits.ts';
+import { type Plan, planStretch } from './plan.ts';
+import type { Selection } from './selection.ts';
+
+interface Listing {
+  readonly source: Source;
+  readonly store: RunStore;
+  readonly select: Selection;
+  readonly limits: SyncLimits;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  /** Takes batches that are written down; resolves when there is room for more. */
+  readonly submit: (batch: FetchBatch) => Promise<void>;
+}
+
+interface Start {
+  readonly position: string | null;
+  readonly through: string | null;
+  readonly nextBatch: number;
+}
+
+/**
+ * Pages through the listing from `start`, compares each page with the index, and writes each step down before its
+ * fetches begin. Memory holds one page ahead, one stretch of the index and the batches that `submit` has taken.
+ */
+export async function listAndPlan(listing: Listing, start: Start): Promise<void> {
+  const { source, limits, signal } = listing;
+  const step = new Step(listing, start);
+  let position = start.position;
+  let ahead: Promise<Page> = source.listPage(position, signal);
+  for (;;) {
+    ahead.catch(() => undefined);
+    const page = await ahead;
+    assertAscending(page.entries, step.through);
+    const next = page.next.kind === 'more' ? page.next.pageToken : null;
+    if (next !== null) {
+      if (next === position) throw invalid('The source repeated a page token, so its listing would never end.');
+      ahead = source.listPage(next, signal);
+      ahead.catch(() => undefined);
+    }
+    for await (const plan of stretches(listing, page, step.through)) step.add(plan);
+    step.pageDone(page.entries, next);
+    if (next === null || step.eventful || listing.now() - step.writtenAt >= limits.checkpointMs) await step.write();
+    if (next === null) return;
+    position = next;
+  }
+}
+
+/** Compares a page with the index in stretches of bounded length, also where the index has far more than the page. */
+async function* stretches(listing: Listing, page: Page, after: string | null): AsyncIterable<Plan> {
+  const { store, limits, select } = listing;
+  const pageEnd = page.next.kind === 'end' ? null : (page.entries.at(-1)?.key ?? after);
+  if (pageEnd !== null && pageEnd === after) return;
+  let from = after;
+  let at = 0;
+  for (;;) {
+    const rows = await store.indexRange(from, pageEnd, limits.indexRows);
+    const full = rows.length === limits.indexRows;
+    const end = full ? (rows.at(-1)?.key ?? null) : pageEnd;
+    let stop = at;
+    while (stop < page.entries.length && (!full || compareKeys((page.entries[stop] as Entry).key, end ?? '') <= 0))
+      stop++;
+    yield planStretch(page.entries.slice(at, stop), rows, select);
+    if (!full) return;
+    at = stop;
+    from = end;
+  }
+}
+
+/** What has been listed since the last checkpoint. */
+class Step {
+  through: string | null;
+  writtenAt: number;
+  readonly #listing: Listing;
+  #position: string | null;
+  #nextBatch: number;
+  #fetch: Entry[] = [];
+  #missing: string[] = [];
+  #unreadable: Entry[] = [];
+  #figures: Partial<RunFigures> = {};
+
+  constructor(listing: Listing, start: Start) {
+    this.#listing = listing;
+    this.through = start.through;
+    this.#position = start.position;
+    this.#nextBatch = start.nextBatch;
+    this.writtenAt = listing.now();
+  }
+
+  get eventful(): boolean {
+    return this.#fetch.length + this.#missing.length + this.#unreadable.length > 0;
+  }
+
+  add(plan: Plan): void {
+    for (const entry of plan.fetch) this.#fetch.push(entry);
+    for (const key of plan.missing) this.#missing.push(key);
+    for (const entry of plan.unreadable) this.#unreadable.push(entry);
+    this.#count({ unchanged: plan.unchanged, excluded: plan.excluded });
+  }
+
+  pageDone(entries: readonly Entry[], next: string | null): void {
+    this.#count({ pages: 1, listed: entries.length });
+    this.through = entries.at(-1)?.key ?? this.through;
+    this.#position = next;
+  }
+
+  async write(): Promise<void> {
+    const batches = cutBatches(this.#fetch, this.#nextBatch, this.#listing.limits);
+    this.#nextBatch += batches.length;
+    this.#count({ planned: this.#fetch.length, plannedBytes: this.#fetch.reduce((sum, entry) => sum + entry.size, 0) });
+    const step: Checkpoint = {
+      position: this.#position,
+      listingComplete: this.#position === null,
+      through: this.through,
+      batches,
+      missing: this.#missing,
+      unreadable: this.#unreadable,
+      figures: this.#figures,
+    };
+    this.#fetch = [];
+    this.#missing = [];
+    this.#unreadable = [];
+    this.#figures = {};
+    await this.#listing.store.checkpoint(step);
+    this.writtenAt = this.#listing.now();
+    for (const batch of batches) await this.#listing.submit(batch);
+    this.#listing.signal.throwIfAborted();
+  }
+
+  #count(more: Partial<RunFigures>): void {
+    for (const [name, value] of Object.entries(more) as [keyof RunFigures, number][]) {
+      this.#figures[name] = (this.#figures[name] ?? 0) + value;
+    }
+  }
+}
+
+function cutBatches(entries: readonly Entry[], first: number, limits: SyncLimits): FetchBatch[] {
+  const batches: FetchBatch[] = [];
+  let open: Entry[] = [];
+  let bytes = 0;
+  const close = () => {
+    if (open.length > 0) batches.push({ number: first + batches.length, entries: open });
+    open = [];
+    bytes = 0;
+  };
+  for (const entry of entries) {
+    open.push(entry);
+    bytes += entry.size;
+    if (open.length >= limits.batchEntries || bytes >= limits.batchBytes) close();
+  }
+  close();
+  return batches;
+}
+
+/** A listing out of order, or with a key twice, cannot be compared: what it lacks would be taken for deleted. */
+function assertAscending(entries: readonly Entry[], through: string | null): void {
+  let last = through;
+  for (const { key } of entries) {
+    if (last !== null && compareKeys(last, key) >= 0) {
+      throw invalid('The source listed its keys out of order, so deletions cannot be told from gaps.');
+    }
+    last = key;
+  }
+}
+
+function invalid(message: string): ConnectorError {
+  return new ConnectorError('invalid_listing', message, { operation: 'list', retryable: false });
+}

@@ -1,0 +1,48 @@
+import picomatch from 'picomatch';
+import type { Entry } from '../contract/connector.ts';
+import { InputError } from '../contract/errors.ts';
+
+/** Which entries of a source become documents. Globs match the path below the source's location. */
+export interface SelectionRules {
+  /** Empty: everything. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  /** Larger entries are left out; null: no bound. */
+  readonly maxBytes: number | null;
+}
+
+export type Exclusion = 'not_included' | 'excluded' | 'too_large' | 'directory_marker';
+
+/** Why an entry is left out, or null when it is a document. */
+export type Selection = (entry: Pick<Entry, 'path' | 'size'>) => Exclusion | null;
+
+const OPTIONS = { dot: true, strictBrackets: true } as const;
+
+/** Throws `InputError` that names the bad glob. */
+export function compileSelection(rules: SelectionRules): Selection {
+  const included = rules.include.length > 0 ? compile(rules.include) : () => true;
+  const excluded = rules.exclude.length > 0 ? compile(rules.exclude) : () => false;
+  return ({ path, size }) => {
+    if (size === 0 && path.endsWith('/')) return 'directory_marker';
+    if (excluded(path)) return 'excluded';
+    if (!included(path)) return 'not_included';
+    if (rules.maxBytes !== null && size > rules.maxBytes) return 'too_large';
+    return null;
+  };
+}
+
+function compile(globs: readonly string[]): (path: string) => boolean {
+  const matchers = globs.map((glob) => {
+    try {
+      if (glob === '') throw new Error('empty');
+      return glob === '**' ? () => true : picomatch(glob, OPTIONS);
+    } catch {
+      throw new InputError(
+        'invalid_glob',
+        `"${glob}" is not a glob.`,
+        'Use patterns such as **/*.pdf or reports/2026/**',
+      );
+    }
+  });
+  return (path) => matchers.some((matches) => matches(path));
+}
