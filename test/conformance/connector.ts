@@ -1,0 +1,337 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AnyConnector } from '../../connectors/index.ts';
+import { systemClock } from '../../src/clock.ts';
+import type { Content, Entry, Page, Runtime, Source } from '../../src/contract/connector.ts';
+import { ConnectorError, InputError } from '../../src/contract/errors.ts';
+import { Secret } from '../../src/contract/secret.ts';
+import { AdaptiveLimit, withLimit } from '../../src/layers/limit.ts';
+import { withRetry } from '../../src/layers/retry.ts';
+import { withTimeout } from '../../src/layers/timeout.ts';
+import { withVerification } from '../../src/layers/verify.ts';
+import { compareKeys } from '../../src/sync/key-order.ts';
+
+/** What a connector's test supplies: a server with one bucket, and the ways to break it. */
+export interface ConnectorHarness {
+  readonly connector: AnyConnector;
+  readonly runtime: Runtime;
+  readonly credential: Record<string, unknown>;
+  readonly rejectedCredential: Record<string, unknown>;
+  readonly secretValues: readonly string[];
+  readonly badPaths: readonly string[];
+  path(prefix: string): string;
+  put(key: string, body: Buffer | string): void;
+  remove(key: string): void;
+  setPageSize(keys: number): void;
+  /** Null where the source cannot fail in these ways; then those cases are skipped and say so. */
+  readonly faults: FaultHarness | null;
+  close(): Promise<void>;
+}
+
+export interface FaultHarness {
+  /** Makes the next `count` requests of the kind fail. */
+  fail(
+    kind: 'cut' | 'corrupt' | 'short' | 'reset' | 'error500' | 'throttled' | 'denied' | 'stall',
+    count: number,
+    on: 'list' | 'read',
+  ): void;
+  clear(): void;
+}
+
+export const ODD_KEYS = [
+  ' leading and trailing ',
+  'a+b',
+  'a%2Bb',
+  'a b/c d.txt',
+  'a//b',
+  'a/./b',
+  'a/../b',
+  '&<>"\'',
+  'ümläut',
+  'e\u0301',
+  'é',
+  '日本語/資料.pdf',
+  '😀.txt',
+  '\uE000private',
+  '\uFFFDlast',
+  'tab\tkey',
+  'new\nline',
+  '#hash?query=1',
+  "quote'",
+  '(paren)!*',
+  '~',
+  'a'.repeat(900),
+  'trailing/',
+  'CON',
+  'UPPER',
+  'upper',
+  '*',
+  '%',
+  '%zz',
+  ';',
+  '=',
+  '\u0001control',
+];
+
+const signal = new AbortController().signal;
+
+export function connectorConformance(name: string, makeHarness: () => Promise<ConnectorHarness>): void {
+  describe(`connector ${name}`, () => {
+    let harness: ConnectorHarness;
+    beforeAll(async () => {
+      harness = await makeHarness();
+    });
+    afterAll(() => harness.close());
+
+    const bare = (prefix = '', credential = harness.credential): Source => {
+      const { connector, runtime, path } = harness;
+      return connector.open(
+        new Secret(credential).map(connector.parseCredential),
+        connector.parseLocation(path(prefix)),
+        runtime,
+      );
+    };
+    const layered = (prefix: string, timeoutMs = 5000): Source => {
+      const policy = { attempts: 4, baseDelayMs: 1, maxDelayMs: 5, maxRetryAfterMs: 60_000 };
+      const limited = withLimit(withTimeout(bare(prefix), timeoutMs), new AdaptiveLimit());
+      return withVerification(withRetry(limited, harness.connector.capabilities.ranges, systemClock, policy));
+    };
+
+    test('an empty listing is one page that ends', async () => {
+      await using source = bare('nothing-here/');
+      expect(await source.listPage(null, signal)).toEqual({ entries: [], next: { kind: 'end' } });
+    });
+
+    test('odd keys are listed in byte order and read back', async () => {
+      for (const key of ODD_KEYS) harness.put(`odd/${key}`, `body of ${key}`);
+      harness.setPageSize(5);
+      await using source = bare('odd/');
+      const entries = await listAll(source);
+      expect(entries.map(({ path }) => path).sort(compareKeys)).toEqual([...ODD_KEYS].sort(compareKeys));
+      expect(entries.map(({ key }) => key)).toEqual(entries.map(({ key }) => key).sort(compareKeys));
+      for (const entry of entries)
+        expect((await bytesOf(await source.read(entry, undefined, signal))).toString()).toBe(`body of ${entry.path}`);
+      harness.setPageSize(1000);
+    });
+
+    test('10,000 keys are listed once each', async () => {
+      for (let i = 0; i < 10_000; i++) harness.put(`many/${i}`, 'x');
+      await using source = bare('many/');
+      const keys = (await listAll(source)).map(({ key }) => key);
+      expect(keys.length).toBe(10_000);
+      expect(new Set(keys).size).toBe(10_000);
+      for (let i = 0; i < 10_000; i++) harness.remove(`many/${i}`);
+    }, 120_000);
+
+    test('every page can be asked for again, and taken up by another process', async () => {
+      for (let i = 0; i < 23; i++) harness.put(`resume/${String(i).padStart(3, '0')}`, 'x');
+      harness.setPageSize(4);
+      await using source = bare('resume/');
+      const whole = (await listAll(source)).map(({ key }) => key);
+      let position: string | null = null;
+      let before = 0;
+      for (;;) {
+        const page: Page = await source.listPage(position, signal);
+        expect(await source.listPage(position, signal)).toEqual(page);
+        await using other = bare('resume/');
+        expect((await listAll(other, position)).map(({ key }) => key)).toEqual(whole.slice(before));
+        before += page.entries.length;
+        if (page.next.kind === 'end') break;
+        position = page.next.pageToken;
+      }
+      expect(before).toBe(23);
+      harness.setPageSize(1000);
+    });
+
+    test('a prefix is a folder: reports does not match reports-old', async () => {
+      for (const key of ['reports/a', 'reports-old/b', 'reports.txt', 'report/c']) harness.put(`edge/${key}`, key);
+      for (const prefix of ['edge/reports', 'edge/reports/']) {
+        await using source = bare(prefix);
+        expect((await listAll(source)).map(({ path }) => path)).toEqual(['a']);
+      }
+    });
+
+    test('bodies of many sizes arrive whole and verified', async () => {
+      const sizes = [0, 1, 65_535, 65_536, 65_537, 3_000_000];
+      for (const size of sizes) harness.put(`sizes/${size}`, randomBytes(size));
+      await using source = layered('sizes/');
+      for (const entry of await listAll(source)) {
+        expect((await bytesOf(await source.read(entry, undefined, signal))).length).toBe(entry.size);
+        expect(entry.size).toBe(Number(entry.path));
+      }
+    });
+
+    test('ranges', async () => {
+      harness.put('range/a', '0123456789');
+      await using source = bare('range/');
+      const [entry] = await listAll(source);
+      if (!entry) throw new Error('nothing listed');
+      const read = async (start: number, end?: number) =>
+        (await bytesOf(await source.read(entry, end === undefined ? { start } : { start, end }, signal))).toString();
+      expect(await read(0, 1)).toBe('0');
+      expect(await read(3, 7)).toBe('3456');
+      expect(await read(8)).toBe('89');
+    });
+
+    test('an object that changed after it was listed is not read', async () => {
+      harness.put('changing/a', 'first');
+      await using source = bare('changing/');
+      const [entry] = await listAll(source);
+      if (!entry) throw new Error('nothing listed');
+      harness.put('changing/a', 'other');
+      await expectCode(source.read(entry, undefined, signal), 'changed_during_fetch');
+      harness.remove('changing/a');
+      await expectCode(source.read(entry, undefined, signal), 'not_found');
+    });
+
+    test('a rejected credential is told from everything else', async () => {
+      harness.put('locked/a', 'x');
+      const [entry] = await listAll(bare('locked/'));
+      await using source = bare('locked/', harness.rejectedCredential);
+      await expectCode(source.listPage(null, signal), 'credential_rejected');
+      await expectCode(source.read(entry as Entry, undefined, signal), 'credential_rejected');
+      const report = await source.check(signal);
+      expect(report).toMatchObject({ readable: false, problem: { code: 'credential_rejected' } });
+    });
+
+    test('check says that all is well', async () => {
+      harness.put('well/a', 'x');
+      await using source = bare('well/');
+      expect(await source.check(signal)).toEqual({ reachable: true, readable: true, warnings: [] });
+    });
+
+    test('an aborted call ends with the reason of its signal', async () => {
+      harness.put('abort/a', randomBytes(1_000_000));
+      await using source = layered('abort/');
+      const [entry] = await listAll(source);
+      const reason = new Error('enough');
+      await expect(source.listPage(null, AbortSignal.abort(reason))).rejects.toBe(reason);
+      await expect(source.read(entry as Entry, undefined, AbortSignal.abort(reason))).rejects.toBe(reason);
+    });
+
+    test('a bad credential is refused with the names of its fields and without their values', () => {
+      const { connector, credential } = harness;
+      for (const bad of [
+        null,
+        'text',
+        7,
+        [],
+        {},
+        { ...credential, unknown_field: 'hunter2hunter2' },
+        ...without(credential),
+      ]) {
+        const error = thrown(() => connector.parseCredential(bad));
+        expect(error).toBeInstanceOf(InputError);
+        for (const value of [...harness.secretValues, 'hunter2hunter2'])
+          expect(String((error as Error).message)).not.toContain(value);
+      }
+      expect((thrown(() => connector.parseCredential({ ...credential, unknown_field: 1 })) as Error).message).toContain(
+        'unknown_field',
+      );
+    });
+
+    test('a bad path is refused with a hint', () => {
+      for (const path of harness.badPaths) {
+        const error = thrown(() => harness.connector.parseLocation(path));
+        expect(error, path).toBeInstanceOf(InputError);
+        expect((error as InputError).hint).toBeTruthy();
+      }
+    });
+
+    describe('faults', () => {
+      const faulty = async (
+        kind: Parameters<FaultHarness['fail']>[0],
+        count: number,
+        on: 'list' | 'read',
+        work: (source: Source, entry: Entry) => Promise<void>,
+      ) => {
+        const body = randomBytes(300_000);
+        harness.put('faults/a', body);
+        await using source = layered('faults/', 300);
+        const [entry] = await listAll(source);
+        harness.faults?.fail(kind, count, on);
+        try {
+          await work(source, entry as Entry);
+        } finally {
+          harness.faults?.clear();
+        }
+      };
+      const cases = [
+        ['a body that breaks off goes on where it was', 'cut', 2],
+        ['a connection that is reset is tried again', 'reset', 2],
+        ['an internal error is tried again', 'error500', 2],
+        ['a throttled call is tried again', 'throttled', 2],
+        ['a call that stalls is ended and tried again', 'stall', 1],
+      ] as const;
+      for (const [title, kind, count] of cases) {
+        test(title, async (context) => {
+          if (!harness.faults) return context.skip('this source cannot be broken from outside');
+          await faulty(kind, count, 'read', async (source, entry) => {
+            expect((await bytesOf(await source.read(entry, undefined, signal))).length).toBe(300_000);
+          });
+          if (kind === 'cut') return;
+          await faulty(kind, count, 'list', async (source) => {
+            expect((await listAll(source)).length).toBe(1);
+          });
+        });
+      }
+
+      const fatal = [
+        ['a wrong body is not accepted', 'corrupt', 'checksum_mismatch'],
+        ['a body that is shorter than listed is not accepted', 'short', 'truncated'],
+        ['what fails for ever fails in the end', 'error500', 'unavailable'],
+        ['what is forbidden is told from what is rejected', 'denied', 'permission_denied'],
+      ] as const;
+      for (const [title, kind, code] of fatal) {
+        test(title, async (context) => {
+          if (!harness.faults) return context.skip('this source cannot be broken from outside');
+          await faulty(kind, 1000, 'read', async (source, entry) => {
+            await expectCode(bytesOf(source.read(entry, undefined, signal)), code);
+          });
+        });
+      }
+    });
+  });
+}
+
+export async function listAll(source: Source, from: string | null = null): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for (let position = from; ; ) {
+    const page = await source.listPage(position, signal);
+    entries.push(...page.entries);
+    if (page.next.kind === 'end') return entries;
+    position = page.next.pageToken;
+  }
+}
+
+export async function bytesOf(content: Content | Promise<Content>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of (await content).body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function expectCode(work: Promise<unknown>, code: string): Promise<void> {
+  const error = await work.then(
+    () => null,
+    (failure) => failure,
+  );
+  expect(error).toBeInstanceOf(ConnectorError);
+  expect((error as ConnectorError).code).toBe(code);
+}
+
+function thrown(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  return null;
+}
+
+/** The credential without each of its text fields in turn that it cannot do without. */
+function without(credential: Record<string, unknown>): Record<string, unknown>[] {
+  const required = Object.keys(credential).filter(
+    (name) => !['endpoint', 'region', 'session_token', 'force_path_style'].includes(name),
+  );
+  return required.map((name) => Object.fromEntries(Object.entries(credential).filter(([each]) => each !== name)));
+}

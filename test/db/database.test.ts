@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { attachEmbedded } from '../../src/db/embedded.ts';
+import { migrate } from '../../src/db/migrate.ts';
+import { openPool } from '../../src/db/pool.ts';
+import { emptyDatabase, freshDatabase } from '../database.ts';
+
+describe('migrations', () => {
+  test('two processes that start at once migrate once', async () => {
+    await using db = await emptyDatabase();
+    await Promise.all(Array.from({ length: 6 }, () => migrate(db)));
+    const rows = await db.query<{ version: number }>('select version from lockgate.migration order by version');
+    expect(rows[0]).toEqual({ version: 1 });
+    expect(new Set(rows.map(({ version }) => version)).size).toBe(rows.length);
+  });
+
+  test('a database of a newer version is refused and left alone', async () => {
+    await using db = await freshDatabase();
+    await db.query("insert into lockgate.migration (version, name) values (9999, '9999-future.sql')");
+    await expect(migrate(db)).rejects.toMatchObject({
+      code: 'database_too_new',
+      message: expect.stringContaining('9999'),
+    });
+  });
+
+  test('a migration that fails leaves the database as it was', async () => {
+    await using db = await freshDatabase();
+    const folder = await mkdtemp(join(tmpdir(), 'lockgate-migrations-'));
+    await writeFile(join(folder, '0001-first.sql'), 'select 1');
+    await writeFile(join(folder, '0002-half.sql'), 'create table lockgate.half (id int); select 1 / 0');
+    await expect(migrate(db, pathToFileURL(`${folder}/`))).rejects.toThrow(/division by zero/);
+    expect(await db.query("select to_regclass('lockgate.half')::text as found")).toEqual([{ found: null }]);
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('the pool', () => {
+  test('a transaction that throws is rolled back', async () => {
+    await using db = await freshDatabase();
+    const work = db.transaction(async (tx) => {
+      await tx.query("insert into lockgate.workspace (id) values ('gone')");
+      throw new Error('no');
+    });
+    await expect(work).rejects.toThrow('no');
+    expect(await db.query("select id from lockgate.workspace where id = 'gone'")).toEqual([]);
+  });
+
+  test('a lock is held by one session and freed with it', async () => {
+    await using db = await freshDatabase();
+    const first = await db.tryLock('x');
+    expect(await db.tryLock('x')).toBeNull();
+    const other = await db.tryLock('y');
+    expect(other).not.toBeNull();
+    await other?.[Symbol.asyncDispose]();
+    await first?.[Symbol.asyncDispose]();
+    let again: AsyncDisposable | null = null;
+    for (let tries = 0; !again && tries < 50; tries++) again = await db.tryLock('x');
+    expect(again).not.toBeNull();
+    await again?.[Symbol.asyncDispose]();
+  });
+});
+
+describe('the embedded server', () => {
+  const pidOf = async (folder: string) =>
+    Number((await readFile(join(folder, 'postmaster.pid'), 'utf8').catch(() => '0')).split('\n')[0]);
+
+  test('is shared by all who attach, outlives one that is killed, and ends with the last', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));
+    const folder = join(root, 'postgres');
+    // Several at once, on nothing: one makes the database, all attach to it.
+    const [first, second] = await Promise.all([
+      attachEmbedded(folder),
+      attachEmbedded(folder),
+      attachEmbedded(folder).then((third) => third.leave()),
+    ]);
+    const pid = await pidOf(folder);
+    expect(pid).toBeGreaterThan(0);
+    const script = `const { attachEmbedded } = await import(${JSON.stringify(new URL('../../src/db/embedded.ts', import.meta.url).href)}); await attachEmbedded(${JSON.stringify(folder)}); process.stdout.write('up'); setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    await first.leave();
+    await second.leave();
+    // The child still uses it.
+    expect(await pidOf(folder)).toBe(pid);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const next = await attachEmbedded(folder);
+    expect(await pidOf(folder)).toBe(pid);
+    const db = openPool(next.target, 2);
+    expect(await db.query('select 1 as one')).toEqual([{ one: 1 }]);
+    await db[Symbol.asyncDispose]();
+    await next.leave();
+    expect(await pidOf(folder)).toBe(0);
+    await rm(root, { recursive: true });
+  });
+
+  test('starts after its own kill -9, and beside a process that has its old number', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));
+    const folder = join(root, 'postgres');
+    const server = await attachEmbedded(folder);
+    process.kill(await pidOf(folder), 'SIGKILL');
+    await server.leave();
+    const again = await attachEmbedded(folder);
+    await again.leave();
+    const stale = (await readFile(join(folder, 'PG_VERSION'), 'utf8')) && `${process.pid}\n${folder}\n`;
+    await writeFile(join(folder, 'postmaster.pid'), stale);
+    const third = await attachEmbedded(folder);
+    expect(await pidOf(folder)).not.toBe(process.pid);
+    await third.leave();
+    await rm(root, { recursive: true });
+  });
+});

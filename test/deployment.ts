@@ -1,0 +1,104 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { S3Server } from './servers/s3.ts';
+
+const BIN = fileURLToPath(new URL('../bin/lockgate', import.meta.url));
+
+export interface Answer {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Lockgate as a user has it: the command line, with a data folder of its own and an S3 server beside it. */
+export class Deployment implements AsyncDisposable {
+  readonly folder: string;
+  readonly s3: S3Server;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  environment: Record<string, string>;
+
+  private constructor(folder: string, s3: S3Server, keys: { accessKeyId: string; secretAccessKey: string }) {
+    this.folder = folder;
+    this.s3 = s3;
+    this.accessKeyId = keys.accessKeyId;
+    this.secretAccessKey = keys.secretAccessKey;
+    this.environment = {
+      PATH: process.env.PATH ?? '',
+      HOME: folder,
+      LOCKGATE_DATA_DIR: join(folder, 'data'),
+      LOCKGATE_ALLOWED_ENDPOINTS: s3.endpoint,
+    };
+  }
+
+  static async start(): Promise<Deployment> {
+    const folder = await mkdtemp(join(tmpdir(), 'lockgate-deployment-'));
+    const s3 = await new S3Server().listen();
+    const random = () => Math.random().toString(36).slice(2, 12).padEnd(10, 'x');
+    const accessKeyId = `AKIAFAKE${random().toUpperCase()}`;
+    const secretAccessKey = `fake+secret/${random()}${random()}=`;
+    s3.keys.set(accessKeyId, { secretAccessKey });
+    s3.buckets.set('docs', new Map());
+    return new Deployment(folder, s3, { accessKeyId, secretAccessKey });
+  }
+
+  get dataDir(): string {
+    return this.environment.LOCKGATE_DATA_DIR as string;
+  }
+
+  credential(more: Record<string, unknown> = {}): Record<string, unknown> {
+    const { accessKeyId, secretAccessKey, s3 } = this;
+    return { access_key_id: accessKeyId, secret_access_key: secretAccessKey, endpoint: s3.endpoint, ...more };
+  }
+
+  /** Starts a command; `ended` resolves with its answer. */
+  start(words: readonly string[], input = '') {
+    const child = spawn(BIN, words, { env: this.environment, stdio: ['pipe', 'pipe', 'pipe'] });
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout.on('data', (chunk) => out.push(chunk));
+    child.stderr.on('data', (chunk) => err.push(chunk));
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+    const ended = new Promise<Answer>((resolve) => {
+      child.on('close', (code) =>
+        resolve({ code, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
+      );
+    });
+    return { child, ended, pid: child.pid as number };
+  }
+
+  run(...words: string[]): Promise<Answer> {
+    return this.start(words).ended;
+  }
+
+  /** Runs a command that must succeed, and parses what it prints as JSON. */
+  async json<T = Record<string, unknown>>(...words: string[]): Promise<T> {
+    const answer = await this.run(...words, '--json');
+    if (answer.code !== 0)
+      throw new Error(`${words.join(' ')} ended with ${answer.code}: ${answer.stderr}${answer.stdout}`);
+    return JSON.parse(answer.stdout) as T;
+  }
+
+  async putSecret(id = 'my-creds', credential: unknown = this.credential()): Promise<void> {
+    const answer = await this.start(['secrets', 'put', id, '--type', 's3'], JSON.stringify(credential)).ended;
+    if (answer.code !== 0) throw new Error(answer.stderr);
+  }
+
+  /** A collection with one source; returns the source's ID. */
+  async connect(collection = 'handbook', ...more: string[]): Promise<string> {
+    await this.json('collections', 'create', collection);
+    const words = ['--collection', collection, '--type', 's3', '--credential', 'my-creds', '--path', 's3://docs'];
+    return (await this.json<{ id: string }>('sources', 'add', ...words, ...more)).id;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.s3[Symbol.asyncDispose]();
+    // The last command stops the embedded database; one that was killed leaves it to the next.
+    if (!this.environment.DATABASE_URL) await this.run('collections', 'list');
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

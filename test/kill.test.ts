@@ -1,0 +1,115 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import type { Change } from '../src/collections/changes.ts';
+import type { DocumentRecord } from '../src/collections/documents.ts';
+import { Deployment } from './deployment.ts';
+
+const OBJECTS = 2000;
+const KILLS = 25;
+
+/** A small generator with a seed, so that a failure can be played again: LOCKGATE_TEST_SEED. */
+function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function fill(deployment: Deployment): void {
+  for (let i = 0; i < OBJECTS; i++) {
+    // Some contents are the same, so that the content store is asked for what it has.
+    deployment.s3.put('docs', `folder ${i % 13}/${i}.txt`, `content ${i % 1700} `.repeat((i % 300) + 1));
+  }
+}
+
+interface Seen {
+  readonly documents: [key: string, sha256: string, size: number][];
+  readonly changes: Change[];
+}
+
+async function look(deployment: Deployment): Promise<Seen> {
+  const documents: Seen['documents'] = [];
+  let cursor: string | null = null;
+  do {
+    const more: string[] = cursor ? ['--cursor', cursor] : [];
+    const page: { items: DocumentRecord[]; nextCursor: string | null } = await deployment.json(
+      'documents',
+      'list',
+      'handbook',
+      '--limit',
+      '1000',
+      ...more,
+    );
+    documents.push(...page.items.map(({ key, sha256, size }): [string, string, number] => [key, sha256, size]));
+    cursor = page.nextCursor;
+  } while (cursor);
+  const { stdout } = await deployment.run('changes', 'handbook', '--json');
+  const changes = stdout
+    .trim()
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Change);
+  return { documents, changes };
+}
+
+test(`${KILLS} times killed in a sync of ${OBJECTS} objects, the collection is as if nothing had happened`, async () => {
+  const seed = Number(process.env.LOCKGATE_TEST_SEED ?? Date.now() % 2 ** 31);
+  const next = random(seed);
+  await using undisturbed = await Deployment.start();
+  await using deployment = await Deployment.start();
+  for (const each of [undisturbed, deployment]) {
+    fill(each);
+    await each.putSecret();
+    await each.connect();
+    // Slow enough that kills hit every stage of a run, and not so slow that a run gets nowhere.
+    each.s3.fault = ({ operation }) =>
+      operation === 'GetObject' && next() < 0.2 ? { kind: 'delay', ms: 30 } : undefined;
+  }
+  expect((await undisturbed.run('sync', 'handbook')).code).toBe(0);
+
+  let kills = 0;
+  let collection = 1;
+  while (kills < KILLS) {
+    const command = deployment.start(['sync', 'handbook']);
+    await wait(350 + next() * 900);
+    command.child.kill('SIGKILL');
+    const { code } = await command.ended;
+    if (code === null) {
+      kills++;
+      continue;
+    }
+    // It was quicker than the kill. Begin again with an empty collection, until all kills are spent.
+    expect(code, `seed ${seed}`).toBe(0);
+    await compare(await look(deployment), await look(undisturbed), seed);
+    deployment.environment = {
+      ...deployment.environment,
+      LOCKGATE_DATA_DIR: `${deployment.folder}/data${collection++}`,
+    };
+    deployment.s3.counts.clear();
+    await deployment.putSecret();
+    await deployment.connect();
+  }
+  const last = await deployment.run('sync', 'handbook');
+  expect(last.code, `seed ${seed}: ${last.stderr}${last.stdout}`).toBe(0);
+  await compare(await look(deployment), await look(undisturbed), seed);
+
+  // It went on from where it was: each kill costs what was fetched and not yet committed, not what was done before.
+  const { items } = await deployment.json<{ items: { attempt: number; state: string }[] }>(
+    'runs',
+    'list',
+    '--collection',
+    'handbook',
+  );
+  expect(items[0]?.state).toBe('completed');
+  expect((deployment.s3.counts.get('GetObject') ?? 0) / OBJECTS, `seed ${seed}`).toBeLessThan(4);
+  expect((await deployment.run('doctor')).code).toBe(0);
+}, 400_000);
+
+async function compare(seen: Seen, expected: Seen, seed: number): Promise<void> {
+  expect(seen.documents, `seed ${seed}`).toEqual(expected.documents);
+  const facts = (changes: Change[]) =>
+    changes.map(({ kind, key, sha256, size }) => `${kind} ${key} ${sha256} ${size}`).sort();
+  expect(facts(seen.changes), `seed ${seed}`).toEqual(facts(expected.changes));
+  expect(seen.changes.map((change) => change.number)).toEqual(seen.changes.map((_, i) => i + 1));
+}

@@ -1,0 +1,162 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { expect, test } from 'vitest';
+import { s3 } from '../connectors/s3/connector.ts';
+import { systemClock } from '../src/clock.ts';
+import { Secret } from '../src/contract/secret.ts';
+import { createEgress } from '../src/layers/egress.ts';
+import { findIn, findInFiles } from './canary.ts';
+import { Deployment } from './deployment.ts';
+import type { Fault } from './servers/s3.ts';
+
+/** Every way in which the S3 server can answer, those included that send back what was sent. */
+function faults(secrets: readonly string[]): (Fault | null)[] {
+  const echo = secrets.join(' ');
+  return [
+    null,
+    { kind: 'error', status: 403, code: 'AccessDenied' },
+    { kind: 'error', status: 403, code: 'SignatureDoesNotMatch', message: echo },
+    { kind: 'error', status: 400, code: echo.replaceAll(/[^A-Za-z0-9]/g, ''), message: echo },
+    { kind: 'error', status: 500, code: 'InternalError', message: echo, headers: { 'x-amz-request-id': echo } },
+    { kind: 'error', status: 503, code: 'SlowDown', headers: { 'retry-after': '0' } },
+    {
+      kind: 'error',
+      status: 307,
+      code: 'TemporaryRedirect',
+      headers: { location: `http://127.0.0.1:9/?leak=${encodeURIComponent(echo)}` },
+    },
+    { kind: 'error', status: 301, code: 'PermanentRedirect', headers: { 'x-amz-bucket-region': echo } },
+    { kind: 'error', status: 200, code: 'Rubbish', message: `<${echo}` },
+    { kind: 'reset' },
+    { kind: 'cut', after: 10 },
+    { kind: 'corrupt' },
+    { kind: 'short' },
+  ];
+}
+
+test('after syncs, failures and rubbish the credential is in no table, file, log line or answer', async () => {
+  await using deployment = await Deployment.start();
+  const token = `FakeSessionToken/${Math.random().toString(36).slice(2)}+canary==`;
+  deployment.s3.keys.set(deployment.accessKeyId, { secretAccessKey: deployment.secretAccessKey, sessionToken: token });
+  const values = [deployment.secretAccessKey, token, deployment.accessKeyId];
+  deployment.environment = {
+    ...deployment.environment,
+    LOCKGATE_LOG_LEVEL: 'debug',
+    NODE_DEBUG: 'http',
+    AWS_LOG_LEVEL: 'trace',
+  };
+  for (let i = 0; i < 5; i++) deployment.s3.put('docs', `doc ${i}`, `text ${i}`.repeat(100));
+  const said: string[] = [];
+  const say = async (...words: string[]) => {
+    const answer = await deployment.run(...words);
+    said.push(answer.stdout, withoutHttpDebug(answer.stderr));
+    return answer;
+  };
+
+  const bad = { ...deployment.credential({ session_token: token }), secret_key: deployment.secretAccessKey };
+  for (const input of [
+    JSON.stringify(bad),
+    `${deployment.secretAccessKey}`,
+    `{"access_key_id": ${deployment.secretAccessKey}`,
+  ]) {
+    const answer = await deployment.start(['secrets', 'put', 'my-creds', '--type', 's3'], input).ended;
+    expect(answer.code).toBe(2);
+    said.push(answer.stdout, withoutHttpDebug(answer.stderr));
+  }
+  await deployment.putSecret('my-creds', deployment.credential({ session_token: token }));
+  const sourceId = await deployment.connect();
+  for (const [round, fault] of faults(values).entries()) {
+    deployment.s3.fault = () => fault ?? undefined;
+    deployment.s3.put('docs', `doc ${round}`, `new text ${round}`);
+    await say('sync', 'handbook', ...(round % 2 ? ['--json'] : []));
+    await say('sources', 'check', sourceId);
+  }
+  deployment.s3.fault = () => undefined;
+  const wrong = `wrong/${Math.random().toString(36).slice(2)}+canary`;
+  await deployment.putSecret('my-creds', deployment.credential({ secret_access_key: wrong }));
+  values.push(wrong);
+  expect((await say('sync', 'handbook')).code).toBe(1);
+  for (const words of [
+    ['secrets', 'list'],
+    ['secrets', 'describe', 'my-creds'],
+    ['sources', 'list'],
+    ['runs', 'list'],
+    ['doctor'],
+    ['changes', 'handbook'],
+  ]) {
+    await say(...words);
+    await say(...words, '--json');
+  }
+  expect(findIn(Buffer.from(said.join('\n')), values)).toEqual([]);
+  // The database's files and its log are among these, and so is the queue.
+  expect(await findInFiles(deployment.folder, values)).toEqual([]);
+  const audit = await readFile(join(deployment.dataDir, 'audit', 'access.jsonl'), 'utf8');
+  expect(audit).toContain('"action":"secret.access"');
+
+  // The search finds what is there: a leak planted in a table, in base64, and one in a file.
+  await deployment.json(
+    'collections',
+    'create',
+    `x${Buffer.from(`x${deployment.secretAccessKey}`).toString('base64url').slice(0, 60)}`,
+  );
+  await writeFile(join(deployment.folder, 'planted.log'), JSON.stringify({ password: wrong }));
+  const planted = await findInFiles(deployment.folder, values);
+  expect(planted.some((hit) => hit.includes('planted.log'))).toBe(true);
+  expect(planted.some((hit) => hit.includes('postgres'))).toBe(true);
+}, 300_000);
+
+/** NODE_DEBUG makes Node itself print the bytes of requests; that is its operator's wish and not our log. */
+function withoutHttpDebug(text: string): string {
+  return text
+    .split('\n')
+    .filter((line) => !/^HTTP \d+: |^(GET|HEAD) \/|^[a-z-]+: /i.test(line))
+    .join('\n');
+}
+
+test('no error, source or connector shows the credential, however deep one looks', async () => {
+  await using deployment = await Deployment.start();
+  const values = [deployment.secretAccessKey, deployment.accessKeyId];
+  deployment.s3.put('docs', 'a', 'text');
+  const runtime = { clock: systemClock, egress: createEgress([deployment.s3.endpoint]) };
+  const credential = new Secret(s3.parseCredential(deployment.credential()));
+  await using source = s3.open(credential, s3.parseLocation('s3://docs'), runtime);
+  const entry = (await source.listPage(null, AbortSignal.timeout(5000))).entries[0];
+  if (!entry) throw new Error('nothing listed');
+  for (const fault of faults(values)) {
+    deployment.s3.fault = () => fault ?? undefined;
+    for (const call of [
+      () => source.listPage(null, AbortSignal.timeout(5000)),
+      () => source.read(entry, undefined, AbortSignal.timeout(5000)),
+    ]) {
+      const error = await call().catch((failure: unknown) => failure);
+      expect(findIn(Buffer.from(everything(error)), values)).toEqual([]);
+    }
+  }
+  expect(findIn(Buffer.from(everything([source, credential])), values)).toEqual([]);
+  // The walk does look: the same value, hidden in a property that does not show.
+  const hiding = Object.defineProperty(new Error('x'), 'request', {
+    value: { url: `http://x/?sig=${values[0]}` },
+    enumerable: false,
+  });
+  expect(findIn(Buffer.from(everything(hiding)), values)).not.toEqual([]);
+});
+
+/** What any printer could show of a value: JSON, inspect, and every own property of every object in it. */
+function everything(value: unknown, seen = new Set<unknown>()): string {
+  if (typeof value === 'string') return value;
+  if (value === null || typeof value !== 'object') return String(value);
+  if (seen.has(value)) return '';
+  seen.add(value);
+  const parts = [inspect(value, { depth: 20, showHidden: true }), tryJson(value)];
+  for (const name of Reflect.ownKeys(value)) parts.push(String(name), everything(Reflect.get(value, name), seen));
+  return parts.join('\n');
+}
+
+function tryJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,190 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type MemoryBucket, memory, memoryBucket } from '../../connectors/memory/connector.ts';
+import { systemClock } from '../../src/clock.ts';
+import { readChanges } from '../../src/collections/changes.ts';
+import { createCollection } from '../../src/collections/collections.ts';
+import { listDocuments, listFailures } from '../../src/collections/documents.ts';
+import { openRunStore } from '../../src/collections/run-store.ts';
+import { finishRun, requestRun, takeRun } from '../../src/collections/runs.ts';
+import { addSource } from '../../src/collections/sources.ts';
+import { openDirectoryStore } from '../../src/content/directory.ts';
+import type { Source } from '../../src/contract/connector.ts';
+import type { ContentStore } from '../../src/contract/content-store.ts';
+import type { Database } from '../../src/contract/database.ts';
+import type { RunStore } from '../../src/contract/run.ts';
+import { Secret } from '../../src/contract/secret.ts';
+import { createEgress } from '../../src/layers/egress.ts';
+import { DEFAULT_DELETION_GUARD, DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from '../../src/sync/limits.ts';
+import { executeRun } from '../../src/sync/run.ts';
+import { compileSelection, type SelectionRules } from '../../src/sync/selection.ts';
+import { freshDatabase } from '../database.ts';
+
+/** Limits so small that every boundary is met with a handful of objects. */
+export const TIGHT: SyncLimits = {
+  ...DEFAULT_LIMITS,
+  batchEntries: 3,
+  unsettledEntries: 7,
+  concurrentReads: 3,
+  commitOutcomes: 2,
+  commitDelayMs: 1,
+  indexRows: 4,
+  removals: 2,
+  checkpointMs: 0,
+};
+
+/** One source of one collection over a bucket in memory: everything that a run needs, and ways to break each part. */
+export class Rig implements AsyncDisposable {
+  guard: DeletionGuard = DEFAULT_DELETION_GUARD;
+  rules: SelectionRules = { include: [], exclude: [], maxBytes: null };
+  limits = TIGHT;
+  breakSource: (source: Source) => Source = (source) => source;
+  breakStore: (store: RunStore) => RunStore = (store) => store;
+  breakContent: (content: ContentStore) => ContentStore = (content) => content;
+  readonly bucket: MemoryBucket;
+  readonly content: ContentStore;
+  readonly db: Database & AsyncDisposable;
+  readonly folder: string;
+  readonly collectionId: string;
+  readonly sourceId: string;
+  readonly bucketName: string;
+
+  private constructor(parts: {
+    db: Database & AsyncDisposable;
+    content: ContentStore;
+    folder: string;
+    collectionId: string;
+    sourceId: string;
+    bucketName: string;
+  }) {
+    this.db = parts.db;
+    this.content = parts.content;
+    this.folder = parts.folder;
+    this.collectionId = parts.collectionId;
+    this.sourceId = parts.sourceId;
+    this.bucketName = parts.bucketName;
+    this.bucket = memoryBucket(parts.bucketName);
+    this.bucket.pageSize = 5;
+  }
+
+  static async open(): Promise<Rig> {
+    const db = await freshDatabase();
+    const folder = await mkdtemp(join(tmpdir(), 'lockgate-rig-'));
+    const name = `rig-${Math.random().toString(36).slice(2)}`;
+    const collection = await createCollection(db, 'default', name);
+    const source = await addSource(
+      db,
+      'default',
+      collection.id,
+      {
+        connectorType: 's3',
+        credentialManager: 'default',
+        credentialId: 'none',
+        path: 'memory',
+        include: [],
+        exclude: [],
+        maxBytes: null,
+        autoSync: false,
+        schedule: null,
+        guardDocuments: 100,
+        guardShare: 0.5,
+      },
+      null,
+    );
+    const content = await openDirectoryStore(join(folder, 'content'));
+    return new Rig({ db, content, folder, collectionId: collection.id, sourceId: source.id, bucketName: name });
+  }
+
+  /** Runs the source's unfinished run, or a new one, as a worker would. */
+  async sync(signal: AbortSignal = new AbortController().signal) {
+    const runId = await requestRun(this.db, this.sourceId, 'manual');
+    return this.resume(runId, signal);
+  }
+
+  async resume(runId: string, signal: AbortSignal = new AbortController().signal) {
+    const taken = await takeRun(this.db, runId, 'rig');
+    if (!taken) throw new Error('the run has ended');
+    const run = { id: runId, attempt: taken.attempt, sourceId: this.sourceId, collectionId: this.collectionId };
+    await using source = this.breakSource(
+      memory.open(
+        new Secret({ password: this.bucket.password }),
+        { bucket: this.bucketName, prefix: '' },
+        { clock: systemClock, egress: createEgress([]) },
+      ),
+    );
+    const result = await executeRun(
+      {
+        source,
+        store: this.breakStore(openRunStore(this.db, run)),
+        content: this.breakContent(this.content),
+        select: compileSelection(this.rules),
+        guard: this.guard,
+        clock: systemClock,
+        limits: this.limits,
+      },
+      signal,
+    );
+    await finishRun(this.db, runId, taken.attempt, result.state, null, result.missing);
+    return { ...result, runId };
+  }
+
+  /** Gives an interrupted run up, so that the next sync is a new one. */
+  async abandon(): Promise<void> {
+    await this.db.query(`update lockgate.run set state = 'failed' where state in ('queued', 'running')`);
+  }
+
+  async documents(): Promise<Map<string, string>> {
+    const { items } = await listDocuments(this.db, this.collectionId, 10_000, null);
+    const found = new Map<string, string>();
+    for (const item of items) found.set(item.key, (await this.read(item.sha256)).toString());
+    return found;
+  }
+
+  async read(sha256: string): Promise<Buffer> {
+    return Buffer.concat(await Array.fromAsync(this.content.read(sha256)));
+  }
+
+  wanted(): Map<string, string> {
+    const select = compileSelection(this.rules);
+    const entries = [...this.bucket.objects].filter(
+      ([key, { body }]) => select({ path: key, size: body.length }) === null,
+    );
+    return new Map(entries.map(([key, { body }]) => [key, Buffer.from(body).toString()]));
+  }
+
+  /** What a reader of the change feed has who started from nothing; throws when the feed has a gap. */
+  async replay(): Promise<Map<string, string>> {
+    const state = new Map<string, { id: string; sha256: string }>();
+    let last = 0;
+    for (;;) {
+      const page = await readChanges(this.db, this.collectionId, last, 7);
+      for (const change of page) {
+        if (change.number !== ++last) throw new Error(`change ${change.number} follows ${last - 1}`);
+        const known = state.get(change.key);
+        if ((change.kind === 'added') === (known !== undefined))
+          throw new Error(`${change.kind} of ${change.key}, which is ${known ? 'known' : 'unknown'}`);
+        if (known && known.id !== change.documentId) throw new Error(`${change.key} changed its ID`);
+        if (change.kind === 'removed') state.delete(change.key);
+        else state.set(change.key, { id: change.documentId, sha256: change.sha256 });
+      }
+      if (page.length === 0) break;
+    }
+    const found = new Map<string, string>();
+    for (const [key, { sha256 }] of state) found.set(key, (await this.read(sha256)).toString());
+    return found;
+  }
+
+  failures() {
+    return listFailures(this.db, this.sourceId, 1000);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.db[Symbol.asyncDispose]();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+export function sorted(map: Map<string, string>): [string, string][] {
+  return [...map].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
