@@ -1,9 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
+// Where a machine wants the result, it names a file.
+const report = process.env.LOCKGATE_TEST_REPORT;
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/postgres.ts'],
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

