@@ -5,6 +5,8 @@ import { expect, test } from 'vitest';
 import { s3 } from '../connectors/s3/connector.ts';
 import { systemClock } from '../src/clock.ts';
 import { Secret } from '../src/contract/secret.ts';
+import { attachEmbedded } from '../src/db/embedded.ts';
+import { openPool } from '../src/db/pool.ts';
 import { createEgress } from '../src/layers/egress.ts';
 import { findIn, findInFiles } from './canary.ts';
 import { Deployment } from './deployment.ts';
@@ -89,6 +91,7 @@ test('after syncs, failures and rubbish the credential is in no table, file, log
     await say(...words, '--json');
   }
   expect(findIn(Buffer.from(said.join('\n')), values)).toEqual([]);
+  expect(findIn(Buffer.from(await everyRow(deployment)), values)).toEqual([]);
   // The database's files and its log are among these, and so is the queue.
   expect(await findInFiles(deployment.folder, values)).toEqual([]);
   const audit = await readFile(join(deployment.dataDir, 'audit', 'access.jsonl'), 'utf8');
@@ -105,6 +108,21 @@ test('after syncs, failures and rubbish the credential is in no table, file, log
   expect(planted.some((hit) => hit.includes('planted.log'))).toBe(true);
   expect(planted.some((hit) => hit.includes('postgres'))).toBe(true);
 }, 300_000);
+
+/** Every row of every table as text: in the files a long value may be compressed. */
+async function everyRow(deployment: Deployment): Promise<string> {
+  const server = await attachEmbedded(join(deployment.dataDir, 'postgres'));
+  await using db = openPool(server.target, 1, server.leave);
+  const tables = await db.query<{ name: string }>(
+    `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname like 'lockgate%'`,
+  );
+  expect(tables.map(({ name }) => name)).toEqual(expect.arrayContaining(['lockgate.document', 'lockgate_queue.job']));
+  const rows: string[] = [];
+  for (const { name } of tables) {
+    for (const { row } of await db.query<{ row: string }>(`select t::text as row from ${name} t`)) rows.push(row);
+  }
+  return rows.join('\n');
+}
 
 /** NODE_DEBUG makes Node itself print the bytes of requests; that is its operator's wish and not our log. */
 function withoutHttpDebug(text: string): string {

@@ -2,7 +2,7 @@ import prettyMilliseconds from 'pretty-ms';
 import type { RunRecord } from '../collections/runs.ts';
 import { bytes } from './present.ts';
 
-const BAR = 24;
+const BAR = 16;
 /** How often a line is printed where there is no terminal, in milliseconds. */
 const LINE_EVERY_MS = 5000;
 
@@ -49,13 +49,9 @@ function textOf(runs: readonly RunRecord[], elapsedMs: number): string {
   const now = totals(runs);
   const perSecond = now.bytes / Math.max(elapsedMs / 1000, 0.001);
   const left = perSecond > 0 && !now.listing ? ((now.plannedBytes - now.bytes) / perSecond) * 1000 : null;
-  const parts = [
-    `${now.listed} listed${now.listing ? ' so far' : ''}`,
-    `${now.done}/${now.planned} documents`,
-    bytes(now.bytes),
-    `${bytes(Math.round(perSecond))}/s`,
-  ];
-  if (now.failed > 0) parts.push(`${now.failed} failed`);
+  const parts = [`${now.done}/${now.planned} documents`, bytes(now.bytes), `${bytes(Math.round(perSecond))}/s`];
   if (left !== null && left > 0) parts.push(`${prettyMilliseconds(left, { secondsDecimalDigits: 0 })} left`);
+  if (now.failed > 0) parts.push(`${now.failed} failed`);
+  if (now.listing || now.planned === 0) parts.push(`${now.listed} listed${now.listing ? ' so far' : ''}`);
   return parts.join(' · ');
 }

@@ -1,8 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { RunRecord } from '../../src/collections/runs.ts';
+import { emptyDatabase } from '../database.ts';
 import { Deployment } from '../deployment.ts';
 
 const runs = (stdout: string) => (JSON.parse(stdout) as { runs: RunRecord[] }).runs;
@@ -281,6 +282,19 @@ describe('a sync', () => {
       .map(({ secret }) => secret.version);
     expect(versions).toEqual(['1', '2']);
   });
+});
+
+test('with DATABASE_URL the database is yours, and its password leaves the environment', async () => {
+  await using db = await emptyDatabase();
+  await using deployment = await Deployment.start();
+  deployment.environment = { ...deployment.environment, DATABASE_URL: db.url };
+  await deployment.putSecret();
+  await deployment.connect();
+  deployment.s3.put('docs', 'a', 'x');
+  expect((await deployment.run('sync', 'handbook')).code).toBe(0);
+  expect((await deployment.run('doctor')).stdout).toContain('from DATABASE_URL');
+  expect(await db.query('select key from lockgate.document')).toEqual([{ key: 'a' }]);
+  await expect(stat(join(deployment.dataDir, 'postgres'))).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
 test('a worker syncs by schedule, without being asked', async () => {

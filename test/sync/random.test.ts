@@ -57,6 +57,8 @@ test('after any history the collection equals the bucket, and the replayed feed 
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
       for (const each of steps) await play(rig, each);
+      // A run that was interrupted ends with what it had listed; the bucket as it is now is what the next one finds.
+      if (await rig.isRunning()) await rig.sync();
       await rig.sync();
       expect(sorted(await rig.documents())).toEqual(sorted(rig.wanted()));
       expect(sorted(await rig.replay())).toEqual(sorted(rig.wanted()));

@@ -129,6 +129,10 @@ export class Rig implements AsyncDisposable {
     return { ...result, runId };
   }
 
+  async isRunning(): Promise<boolean> {
+    return (await this.db.query(`select 1 from lockgate.run where state in ('queued', 'running')`)).length > 0;
+  }
+
   /** Gives an interrupted run up, so that the next sync is a new one. */
   async abandon(): Promise<void> {
     await this.db.query(`update lockgate.run set state = 'failed' where state in ('queued', 'running')`);
