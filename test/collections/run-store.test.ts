@@ -1,0 +1,118 @@
+import { expect, test } from 'vitest';
+import { readChanges } from '../../src/collections/changes.ts';
+import { createCollection } from '../../src/collections/collections.ts';
+import { openRunStore } from '../../src/collections/run-store.ts';
+import { requestRun, takeRun } from '../../src/collections/runs.ts';
+import { addSource } from '../../src/collections/sources.ts';
+import type { Database } from '../../src/contract/database.ts';
+import type { Outcome, RunStore } from '../../src/contract/run.ts';
+import { freshDatabase } from '../database.ts';
+
+const SETTINGS = {
+  connectorType: 's3',
+  credentialManager: 'default',
+  credentialId: 'x',
+  path: 's3://docs',
+  include: [],
+  exclude: [],
+  maxBytes: null,
+  autoSync: false,
+  schedule: null,
+  guardDocuments: 100,
+  guardShare: 0.5,
+} as const;
+
+function stored(key: string, size = 1): Outcome {
+  const entry = { key, path: key, version: '1', size, modifiedAt: 0 };
+  return { kind: 'stored', entry, content: { sha256: 'ab'.repeat(32), size, handle: '' }, contentType: null };
+}
+
+async function openSourceRun(db: Database, collectionId: string) {
+  const source = await addSource(db, 'default', collectionId, SETTINGS, null);
+  const runId = await requestRun(db, source.id, 'manual');
+  const take = async (): Promise<RunStore> => {
+    const taken = await takeRun(db, runId, 'test');
+    if (!taken) throw new Error('the run has ended');
+    return openRunStore(db, { id: runId, attempt: taken.attempt, sourceId: source.id, collectionId });
+  };
+  return { runId, take };
+}
+
+test('a worker that has lost its run can write nothing any more', async () => {
+  await using db = await freshDatabase();
+  const collection = await createCollection(db, 'default', 'c');
+  const { take } = await openSourceRun(db, collection.id);
+  const late = await take();
+  await late.commit([stored('before')], []);
+  const owner = await take();
+  const step = {
+    position: null,
+    listingComplete: true,
+    through: 'z',
+    batches: [],
+    missing: ['before'],
+    unreadable: [],
+    figures: {},
+  };
+  const writes = [
+    () => late.commit([stored('after')], []),
+    () => late.commit([], [1]),
+    () => late.checkpoint(step),
+    () => late.removeMissing(10),
+    () => late.heartbeat(),
+  ];
+  for (const write of writes) await expect(write()).rejects.toMatchObject({ code: 'run_lost' });
+  expect((await owner.indexRange(null, null, 10)).map(({ key }) => key)).toEqual(['before']);
+  expect(await owner.missingShare()).toMatchObject({ missing: 0 });
+  await owner.commit([stored('mine')], []);
+  expect((await readChanges(db, collection.id, 0, 10)).map(({ key }) => key)).toEqual(['before', 'mine']);
+});
+
+test('a reader that follows the feed sees every change once and in order, while many commit at once', async () => {
+  await using db = await freshDatabase();
+  const collection = await createCollection(db, 'default', 'c');
+  const writers = await Promise.all(
+    Array.from({ length: 6 }, async () => (await openSourceRun(db, collection.id)).take()),
+  );
+  const commits = 40;
+  const perCommit = 5;
+  const total = writers.length * commits * perCommit;
+  let writing = true;
+  const read = async (): Promise<number[]> => {
+    const seen: number[] = [];
+    while (seen.length < total) {
+      const done = !writing;
+      const page = await readChanges(db, collection.id, seen.at(-1) ?? 0, 17);
+      for (const change of page) seen.push(change.number);
+      if (page.length === 0 && done) break;
+    }
+    return seen;
+  };
+  const readers = [read(), read(), read()];
+  await Promise.all(
+    writers.map(async (writer, w) => {
+      for (let i = 0; i < commits; i++) {
+        await writer.commit(
+          Array.from({ length: perCommit }, (_, n) => stored(`${w}/${i}/${n}`)),
+          [],
+        );
+      }
+    }),
+  );
+  writing = false;
+  const expected = Array.from({ length: total }, (_, i) => i + 1);
+  for (const seen of await Promise.all(readers)) expect(seen).toEqual(expected);
+});
+
+test('a commit that fails half-way leaves neither documents nor changes nor counts', async () => {
+  await using db = await freshDatabase();
+  const collection = await createCollection(db, 'default', 'c');
+  const { take, runId } = await openSourceRun(db, collection.id);
+  const store = await take();
+  // Two rows of one key in one statement are refused by PostgreSQL, after the change rows were written.
+  await expect(store.commit([stored('twice'), stored('twice')], [])).rejects.toThrow();
+  expect(await store.indexRange(null, null, 10)).toEqual([]);
+  expect(await readChanges(db, collection.id, 0, 10)).toEqual([]);
+  const [run] = await db.query('select added, bytes from lockgate.run where id = $1', [runId]);
+  expect(run).toEqual({ added: 0, bytes: 0 });
+});
