@@ -1,5 +1,6 @@
 import { loadConnector } from '../../connectors/index.ts';
 import { findCollection } from '../collections/collections.ts';
+import { listRuns } from '../collections/runs.ts';
 import {
   addSource,
   findSource,
@@ -11,6 +12,7 @@ import {
 } from '../collections/sources.ts';
 import type { ConnectorType } from '../contract/connector.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
+import { runLock } from '../jobs/crawl.ts';
 import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
 import { openSource } from '../jobs/open-source.ts';
 import { type App, DEFAULT_MANAGER } from '../main.ts';
@@ -153,13 +155,17 @@ export function remove(globals: Globals, id: string): Promise<void> {
   return withApp(async (app) => {
     const db = await app.database();
     const source = await findSource(db, app.config.workspace, id);
-    await using lock = await db.tryLock(`source ${source.id}`);
-    if (!lock)
+    const active = (await listRuns(db, app.config.workspace, { sourceId: source.id }, 1)).find(
+      ({ state }) => state === 'queued' || state === 'running',
+    );
+    await using lock = active ? await db.tryLock(runLock(active.id)) : null;
+    if (active && !lock) {
       throw new LockgateError(
         'source_busy',
         'The source is being synced.',
-        'Cancel the run first: lockgate runs cancel <id>',
+        `Cancel the run first: lockgate runs cancel ${active.id}`,
       );
+    }
     let removed = 0;
     for (let some = 1; some > 0; removed += some) some = await removeSourceDocuments(db, source, REMOVALS_AT_ONCE);
     await removeSource(db, source.id);

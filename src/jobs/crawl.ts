@@ -32,8 +32,9 @@ export interface CrawlParts {
 export async function crawl(parts: CrawlParts, runId: string, signal: AbortSignal): Promise<void> {
   const { db, workspace, worker } = parts;
   const run = await findRun(db, workspace, runId).catch(() => null);
-  if (!run) return;
-  await using lock = await db.tryLock(`source ${run.sourceId}`);
+  if (!run || (run.state !== 'queued' && run.state !== 'running')) return;
+  // Of this run and not of its source: a job that is late for an ended run must not make another run's job give way.
+  await using lock = await db.tryLock(runLock(runId));
   if (!lock) return;
   const taken = await takeRun(db, runId, worker);
   if (!taken) return;
@@ -55,6 +56,11 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
     await finishRun(db, runId, taken.attempt, state, reason, 0);
     log.warn({ state, error: reason }, 'run ended');
   }
+}
+
+/** The name of the lock that the process holds which executes a run. */
+export function runLock(runId: string): string {
+  return `run ${runId}`;
 }
 
 async function execute(
