@@ -11,6 +11,9 @@ import { executeRun, RunCancelled } from '../sync/run.ts';
 import { compileSelection } from '../sync/selection.ts';
 import { openSource, type SourceParts } from './open-source.ts';
 
+const LOCK_ATTEMPTS = 10;
+const LOCK_RETRY_MS = 200;
+
 export interface CrawlParts {
   readonly db: Database;
   readonly content: ContentStore;
@@ -34,7 +37,7 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
   const run = await findRun(db, workspace, runId).catch(() => null);
   if (!run || (run.state !== 'queued' && run.state !== 'running')) return;
   // Of this run and not of its source: a job that is late for an ended run must not make another run's job give way.
-  await using lock = await db.tryLock(runLock(runId));
+  await using lock = await lockSoon(parts, runLock(runId), signal);
   if (!lock) return;
   const taken = await takeRun(db, runId, worker);
   if (!taken) return;
@@ -55,6 +58,15 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
     const reason = state === 'failed' ? describeError(error) : null;
     await finishRun(db, runId, taken.attempt, state, reason, 0);
     log.warn({ state, error: reason }, 'run ended');
+  }
+}
+
+/** Gives PostgreSQL the moment that it takes to notice that a killed worker's session has ended. */
+async function lockSoon({ db, clock }: CrawlParts, name: string, signal: AbortSignal): Promise<AsyncDisposable | null> {
+  for (let attempt = 1; ; attempt++) {
+    const lock = await db.tryLock(name);
+    if (lock || attempt === LOCK_ATTEMPTS) return lock;
+    await clock.sleep(LOCK_RETRY_MS, signal);
   }
 }
 

@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { createCollection } from '../../src/collections/collections.ts';
+import { findRun, requestRun } from '../../src/collections/runs.ts';
+import { addSource } from '../../src/collections/sources.ts';
+import { openDirectoryStore } from '../../src/content/directory.ts';
+import { type CrawlParts, crawl, runLock } from '../../src/jobs/crawl.ts';
+import { createEgress } from '../../src/layers/egress.ts';
+import { AdaptiveLimit } from '../../src/layers/limit.ts';
+import { createLog } from '../../src/log.ts';
+import { openEnvDirectory } from '../../src/secrets/env/directory.ts';
+import { findEnvSecrets } from '../../src/secrets/env/names.ts';
+import { openEnvReader } from '../../src/secrets/env/reader.ts';
+import { freshDatabase } from '../database.ts';
+import { S3Server } from '../servers/s3.ts';
+
+let server: S3Server;
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lockgate-crawl-'));
+  server = await new S3Server().listen();
+  server.keys.set('AKIAFAKECRAWL', { secretAccessKey: 'fake' });
+  for (let i = 0; i < 20; i++) server.put('docs', `${i}`, `body ${i}`);
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>) {
+  const collection = await createCollection(db, 'default', 'c');
+  const rules = { include: [], exclude: [], maxBytes: null, guardDocuments: 100, guardShare: 0.5 };
+  const when = { autoSync: false, schedule: null };
+  const where = { connectorType: 's3' as const, credentialManager: 'default', credentialId: 'k', path: 's3://docs' };
+  const source = await addSource(db, 'default', collection.id, { ...where, ...rules, ...when }, null);
+  const json = JSON.stringify({ access_key_id: 'AKIAFAKECRAWL', secret_access_key: 'fake', endpoint: server.endpoint });
+  const secrets = findEnvSecrets({ LOCKGATE_SECRET_K: json, LOCKGATE_SECRET_K_TYPE: 's3' });
+  const runtime = { clock: systemClock, egress: createEgress([server.endpoint]) };
+  const limit = new AdaptiveLimit();
+  const parts: CrawlParts = {
+    db,
+    content: await openDirectoryStore(join(folder, 'content')),
+    sourceParts: () => ({ reader: openEnvReader(secrets), directory: openEnvDirectory(secrets), runtime, limit }),
+    clock: systemClock,
+    log: createLog('silent'),
+    workspace: 'default',
+    worker: 'test',
+  };
+  return { parts, source };
+}
+
+test('late jobs of ended runs do not keep the next run of the source from being executed', async () => {
+  await using db = await freshDatabase();
+  const { parts, source } = await prepare(db);
+  const signal = new AbortController().signal;
+  const ended: string[] = [];
+  for (let round = 0; round < 10; round++) {
+    const runId = await requestRun(db, source.id, 'manual');
+    await Promise.all([...ended, runId, ...ended].map((id) => crawl(parts, id, signal)));
+    expect((await findRun(db, 'default', runId)).state).toBe('completed');
+    ended.push(runId);
+  }
+});
+
+test('several jobs of one run execute it once, and a run in live hands is left alone', async () => {
+  await using db = await freshDatabase();
+  const { parts, source } = await prepare(db);
+  const signal = new AbortController().signal;
+  const first = await requestRun(db, source.id, 'manual');
+  await Promise.all(Array.from({ length: 5 }, () => crawl(parts, first, signal)));
+  expect(await findRun(db, 'default', first)).toMatchObject({ state: 'completed', attempt: 1, added: 20 });
+  const second = await requestRun(db, source.id, 'manual');
+  const held = await db.tryLock(runLock(second));
+  await crawl(parts, second, signal);
+  expect((await findRun(db, 'default', second)).state).toBe('queued');
+  await held?.[Symbol.asyncDispose]();
+});
