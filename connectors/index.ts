@@ -5,6 +5,7 @@ export type AnyConnector = Connector<any, any>;
 
 /** The only list of connectors. Each is loaded, with its SDK, when it is first used. */
 const LOADERS: Readonly<Record<ConnectorType, () => Promise<AnyConnector>>> = {
+  gcs: async () => (await import('./gcs/connector.ts')).gcs,
   s3: async () => (await import('./s3/connector.ts')).s3,
 };
 

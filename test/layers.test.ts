@@ -171,7 +171,7 @@ test('a credential rotated in mid-run is taken up once, and calls that fail toge
 
 test('egress: internal addresses in every spelling are refused unless listed', () => {
   const egress = createEgress(['http://127.0.0.1:9000']);
-  expect(() => egress.assertEndpoint(new URL('http://127.0.0.1:9000'))).not.toThrow();
+  expect(() => egress.assertEndpoint(new URL('http://127.0.0.1:9000'), 'public')).not.toThrow();
   const bad = [
     'http://127.0.0.1:9001',
     'https://127.0.0.1:9000',
@@ -185,8 +185,9 @@ test('egress: internal addresses in every spelling are refused unless listed', (
     'https://x.localhost',
     'https://100.64.0.1',
   ];
-  for (const url of bad) expect(() => egress.assertEndpoint(new URL(url)), url).toThrow(ConnectorError);
-  expect(() => egress.assertEndpoint(new URL('https://storage.example.com'))).not.toThrow();
+  for (const url of bad) expect(() => egress.assertEndpoint(new URL(url), 'public'), url).toThrow(ConnectorError);
+  expect(() => egress.assertEndpoint(new URL('https://storage.example.com'), 'public')).not.toThrow();
+  expect(() => egress.assertEndpoint(new URL('https://storage.example.com'), 'listed')).toThrow(ConnectorError);
 });
 
 describe('audit', () => {

@@ -21,7 +21,7 @@ export interface RegionalClient {
 /** Makes no request. Throws `endpoint_refused` when the credential names an endpoint that may not be contacted. */
 export function regionalClient(credential: Secret<S3Credential>, runtime: Runtime): RegionalClient {
   const { region, endpoint } = credential.reveal();
-  if (endpoint) runtime.egress.assertEndpoint(new URL(endpoint));
+  if (endpoint) runtime.egress.assertEndpoint(new URL(endpoint), 'public');
   let client = createClient(credential, region ?? FIRST_REGION, runtime);
   let settled = region !== undefined && endpoint !== undefined;
   return {

@@ -2,7 +2,6 @@ import type { Readable } from 'node:stream';
 import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import type {
   ByteRange,
-  CheckReport,
   ChecksumAlgorithm,
   Connector,
   Content,
@@ -10,8 +9,9 @@ import type {
   Runtime,
   Source,
 } from '../../src/contract/connector.ts';
-import { ConnectorError, describeError } from '../../src/contract/errors.ts';
+import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
+import { checkByUse } from '../../src/contract/source-check.ts';
 import { type RegionalClient, regionalClient } from './client.ts';
 import { parseCredential, type S3Credential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
@@ -36,30 +36,12 @@ function open(credential: Secret<S3Credential>, location: S3Location, runtime: R
     }
   };
   const source: Source = {
-    check: (signal) => check(source, signal),
+    check: (signal) => checkByUse(source, signal),
     listPage: (position, signal) => mapped('list', signal, () => listPage(client, location, position, signal)),
     read: (entry, range, signal) => mapped('read', signal, () => read(client, location, entry, range, signal)),
     [Symbol.asyncDispose]: async () => client.destroy(),
   };
   return source;
-}
-
-/** Tries what a sync does: one page of the listing, and one byte of the first object in it that can be read. */
-async function check(source: Source, signal: AbortSignal): Promise<CheckReport> {
-  let reachable = false;
-  try {
-    const page = await source.listPage(null, signal);
-    reachable = true;
-    const sample = page.entries.find((entry) => !entry.unreadable && entry.size > 0);
-    if (!sample) return { reachable, readable: true, warnings: ['There is no object to try reading under this path.'] };
-    const { body } = await source.read(sample, { start: 0, end: 1 }, signal);
-    for await (const _ of body);
-    return { reachable, readable: true, warnings: [] };
-  } catch (error) {
-    signal.throwIfAborted();
-    const answered = error instanceof ConnectorError && error.status !== undefined;
-    return { reachable: reachable || answered, readable: false, problem: describeError(error), warnings: [] };
-  }
 }
 
 async function read(

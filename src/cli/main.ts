@@ -28,7 +28,7 @@ secrets
   .option('--file <path>', 'read the credential from this file')
   .addHelpText(
     'after',
-    '\nExample:\n  lockgate secrets put my-creds --type s3 < credential.json\n\n  credential.json: { "access_key_id": "...", "secret_access_key": "...", "region": "eu-west-1" }\n  S3 also takes session_token, endpoint and force_path_style.',
+    '\nExample:\n  lockgate secrets put my-creds --type s3 < credential.json\n\n  credential.json: { "access_key_id": "...", "secret_access_key": "...", "region": "eu-west-1" }\n  S3 also takes session_token, endpoint and force_path_style; for gcs it is the service account\'s key file.',
   )
   .action(async (id, options) => (await import('./secrets.ts')).put(globals(), id, options));
 secrets

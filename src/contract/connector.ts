@@ -1,6 +1,6 @@
 import type { Secret } from './secret.ts';
 
-export const CONNECTOR_TYPES = ['s3'] as const;
+export const CONNECTOR_TYPES = ['s3', 'gcs'] as const;
 export type ConnectorType = (typeof CONNECTOR_TYPES)[number];
 
 /** One kind of cloud storage. Everything but `open` is pure, and `open` itself makes no request. */
@@ -36,8 +36,11 @@ export interface Clock {
 
 /** Guards where a credential may be sent. */
 export interface Egress {
-  /** Throws `ConnectorError` `endpoint_refused` unless an endpoint named by a secret may be contacted. */
-  assertEndpoint(endpoint: URL): void;
+  /**
+   * Throws `ConnectorError` `endpoint_refused` unless an endpoint named by a secret may be contacted: one that the
+   * deployment lists, or, where the rule is `public`, any public https address.
+   */
+  assertEndpoint(endpoint: URL, rule: 'public' | 'listed'): void;
   /** A `lookup` for sockets to such an endpoint: refuses addresses that the endpoint's name must not resolve to. */
   lookupFor(endpoint: URL): import('node:net').LookupFunction | undefined;
 }

@@ -68,7 +68,8 @@ async function transaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<T>
 /** A session's advisory lock: PostgreSQL frees it when the process dies, however it dies. */
 async function tryLock(pool: pg.Pool, key: string): Promise<AsyncDisposable | null> {
   const client = await pool.connect();
-  client.on('error', () => undefined);
+  const onError = () => undefined;
+  client.on('error', onError);
   const { rows } = await client
     .query('select pg_try_advisory_lock(hashtextextended($1, 0)) as held', [key])
     .catch((error) => {
@@ -76,6 +77,7 @@ async function tryLock(pool: pg.Pool, key: string): Promise<AsyncDisposable | nu
       throw error;
     });
   if (!rows[0].held) {
+    client.off('error', onError);
     client.release();
     return null;
   }

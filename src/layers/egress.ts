@@ -37,8 +37,9 @@ for (const [network, bits] of [
 export function createEgress(allowedOrigins: readonly string[]): Egress {
   const allowed = new Set(allowedOrigins);
   return {
-    assertEndpoint: (endpoint) => {
+    assertEndpoint: (endpoint, rule) => {
       if (allowed.has(endpoint.origin)) return;
+      if (rule === 'listed') throw refusal(endpoint, "is none of the provider's");
       if (endpoint.protocol !== 'https:') throw refusal(endpoint, 'is not https');
       const host = endpoint.hostname.replace(/^\[|\]$/g, '');
       if (isInternal(host) || /(^|\.)localhost$/.test(host)) throw refusal(endpoint, 'is an internal address');

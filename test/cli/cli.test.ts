@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { RunRecord } from '../../src/collections/runs.ts';
 import { emptyDatabase } from '../database.ts';
 import { Deployment } from '../deployment.ts';
+import { GcsServer } from '../servers/gcs.ts';
 
 const runs = (stdout: string) => (JSON.parse(stdout) as { runs: RunRecord[] }).runs;
 
@@ -282,6 +283,36 @@ describe('a sync', () => {
       .map(({ secret }) => secret.version);
     expect(versions).toEqual(['1', '2']);
   });
+});
+
+test('a collection takes documents from S3 and GCS at once', async () => {
+  await using deployment = await Deployment.start();
+  await using gcs = await new GcsServer().listen();
+  const { environment, s3 } = deployment;
+  deployment.environment = { ...environment, LOCKGATE_ALLOWED_ENDPOINTS: `${s3.endpoint},${gcs.endpoint}` };
+  s3.put('docs', 'from-s3.txt', 'one');
+  for (const key of ['folder/from-gcs.txt', 'folder-old/not-this.txt']) gcs.put('library', key, 'two');
+  await deployment.putSecret();
+  await deployment.connect();
+  const file = JSON.stringify({ ...gcs.createKeyFile('reader'), endpoint: gcs.endpoint });
+  expect((await deployment.start(['secrets', 'put', 'google', '--type', 'gcs'], file).ended).code).toBe(0);
+  const add = [
+    'sources',
+    'add',
+    '--collection',
+    'handbook',
+    '--type',
+    'gcs',
+    '--path',
+    'gs://library/folder',
+    '--credential',
+  ];
+  expect((await deployment.run(...add, 'my-creds')).stderr).toContain('of type s3, not gcs');
+  const { id } = await deployment.json<{ id: string }>(...add, 'google');
+  expect(await deployment.json('sources', 'check', id)).toMatchObject({ reachable: true, readable: true });
+  expect((await deployment.run('sync', 'handbook')).code).toBe(0);
+  const { items } = await deployment.json<{ items: { path: string }[] }>('documents', 'list', 'handbook');
+  expect(items.map(({ path }) => path).sort()).toEqual(['from-gcs.txt', 'from-s3.txt']);
 });
 
 test('with DATABASE_URL the database is yours, and its password leaves the environment', async () => {

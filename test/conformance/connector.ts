@@ -17,6 +17,8 @@ export interface ConnectorHarness {
   readonly runtime: Runtime;
   readonly credential: Record<string, unknown>;
   readonly rejectedCredential: Record<string, unknown>;
+  /** The fields that a credential cannot do without. */
+  readonly requiredFields: readonly string[];
   readonly secretValues: readonly string[];
   readonly badPaths: readonly string[];
   path(prefix: string): string;
@@ -218,7 +220,7 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
         [],
         {},
         { ...credential, unknown_field: 'hunter2hunter2' },
-        ...without(credential),
+        ...without(credential, harness.requiredFields),
       ]) {
         const error = thrown(() => connector.parseCredential(bad));
         expect(error).toBeInstanceOf(InputError);
@@ -328,10 +330,7 @@ function thrown(work: () => unknown): unknown {
   return null;
 }
 
-/** The credential without each of its text fields in turn that it cannot do without. */
-function without(credential: Record<string, unknown>): Record<string, unknown>[] {
-  const required = Object.keys(credential).filter(
-    (name) => !['endpoint', 'region', 'session_token', 'force_path_style'].includes(name),
-  );
+/** The credential without each of the fields in turn that it cannot do without. */
+function without(credential: Record<string, unknown>, required: readonly string[]): Record<string, unknown>[] {
   return required.map((name) => Object.fromEntries(Object.entries(credential).filter(([each]) => each !== name)));
 }

@@ -10,6 +10,7 @@ connectorConformance('memory', async () => {
     runtime: { clock: systemClock, egress: createEgress([]) },
     credential: { password: bucket.password },
     rejectedCredential: { password: 'wrong' },
+    requiredFields: ['password'],
     secretValues: [bucket.password],
     badPaths: ['', 'memory:', 's3://x', 'memory://UPPER'],
     path: (prefix) => `memory://conformance/${prefix}`,

@@ -30,6 +30,7 @@ connectorConformance('s3', async () => {
     runtime: { clock: systemClock, egress: createEgress([server.endpoint]) },
     credential: { access_key_id: KEY, secret_access_key: SECRET, endpoint: server.endpoint },
     rejectedCredential: { access_key_id: KEY, secret_access_key: 'wrong', endpoint: server.endpoint },
+    requiredFields: ['access_key_id', 'secret_access_key'],
     secretValues: [KEY, SECRET],
     badPaths: ['', 's3:', 's3://', 'gs://bucket', 's3://a', 'bucket/prefix', `s3://docs/${'x'.repeat(1025)}`],
     path: (prefix) => `s3://docs/${prefix}`,

@@ -1,0 +1,93 @@
+import { ConnectorError, type ConnectorErrorCode, type ConnectorErrorDetails } from '../../src/contract/errors.ts';
+
+type Operation = ConnectorErrorDetails['operation'];
+type Rule = readonly [code: ConnectorErrorCode, retryable: boolean, message: string, hint?: string];
+
+const REJECTED: Rule = [
+  'credential_rejected',
+  false,
+  'Google rejected the credential.',
+  'Check that the service account exists and the key is not revoked, and store it again: lockgate secrets put <id> --type gcs',
+];
+const AWAY: Rule = ['unavailable', true, 'GCS did not answer as it should.'];
+
+/** By HTTP status: https://cloud.google.com/storage/docs/json_api/v1/status-codes */
+const BY_STATUS: Readonly<Record<number, Rule>> = {
+  400: [
+    'invalid_request',
+    false,
+    'GCS does not accept the request.',
+    'Buckets where the requester pays need user_project in the credential.',
+  ],
+  401: REJECTED,
+  403: [
+    'permission_denied',
+    false,
+    'The service account may not do this.',
+    'A sync needs storage.objects.list and storage.objects.get: the role Storage Object Viewer on the bucket.',
+  ],
+  404: ['not_found', false, 'There is no such bucket or object.', 'Check the path of the source.'],
+  408: AWAY,
+  412: ['changed_during_fetch', false, 'The object changed after it was listed.'],
+  416: ['invalid_request', false, 'GCS does not have the range that was asked for.'],
+  429: ['throttled', true, 'GCS asks for fewer requests.'],
+};
+
+/** Errors of sockets and of the guard, by their codes. */
+const BY_CODE: Readonly<Record<string, Rule>> = {
+  EREFUSED: [
+    'endpoint_refused',
+    false,
+    "The name of the credential's endpoint leads to an internal address.",
+    'If it is meant, list its origin in LOCKGATE_ALLOWED_ENDPOINTS.',
+  ],
+  ENOTFOUND: ['unavailable', true, "The endpoint's name is not known.", 'Check universe_domain in the credential.'],
+};
+
+/** Google's own words for a key that is revoked, unknown or expired: RFC 6749 section 5.2. */
+const TOKEN_REFUSALS = new Set(['invalid_grant', 'invalid_client', 'unauthorized_client']);
+
+interface SdkError {
+  readonly code?: unknown;
+  readonly status?: unknown;
+  readonly response?: { readonly headers?: unknown; readonly status?: unknown };
+}
+
+/** Our error for one of the SDK's; of that, only its status and `Retry-After` are kept. */
+export function toConnectorError(error: unknown, operation: Operation, signal: AbortSignal): unknown {
+  if (error instanceof ConnectorError) return error;
+  if (signal.aborted) return signal.reason;
+  const { code, status, response } = error as SdkError;
+  const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
+  const [ourCode, retryable, message, hint] = BY_CODE[String(code)] ?? (http === undefined ? AWAY : ruleOf(http));
+  const retryAfterMs = parseRetryAfter(response?.headers);
+  return new ConnectorError(ourCode, message, {
+    operation,
+    retryable,
+    ...(hint ? { hint } : {}),
+    ...(http ? { status: http } : {}),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}
+
+function ruleOf(status: number): Rule {
+  const rule = BY_STATUS[status];
+  if (rule) return rule;
+  return status >= 400 && status < 500 ? (BY_STATUS[400] as Rule) : AWAY;
+}
+
+/** The answer of the token endpoint when it gives no token. */
+export function tokenError(status: number, reason: unknown): ConnectorError {
+  const refused = status === 401 || status === 403 || TOKEN_REFUSALS.has(String(reason));
+  const [code, retryable, message, hint] = refused ? REJECTED : ruleOf(status === 400 ? 500 : status);
+  return new ConnectorError(code, message, { operation: 'open', retryable, status, ...(hint ? { hint } : {}) });
+}
+
+function parseRetryAfter(headers: unknown): number | undefined {
+  const value =
+    headers instanceof Headers
+      ? headers.get('retry-after')
+      : (headers as Record<string, string> | undefined)?.['retry-after'];
+  const seconds = Number(value);
+  return value && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+}
