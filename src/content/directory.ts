@@ -11,10 +11,10 @@ import { LockgateError } from '../contract/errors.ts';
  */
 export async function openDirectoryStore(root: string): Promise<ContentStore> {
   const staging = join(root, 'staging');
-  await mkdir(staging, { recursive: true, mode: 0o700 });
+  await orUnwritable(root, mkdir(staging, { recursive: true, mode: 0o700 }));
   return {
     stage: (body, signal) => stage(staging, body, signal),
-    commit: (staged) => commit(root, staged),
+    commit: (staged) => orUnwritable(root, commit(root, staged)),
     discard: async (staged) => {
       for (const { handle } of staged) await rm(handle, { force: true });
     },
@@ -33,11 +33,11 @@ async function stage(staging: string, body: AsyncIterable<Uint8Array>, signal: A
   let size = 0;
   let file: FileHandle | undefined;
   try {
-    file = await open(handle, 'wx', 0o600);
+    file = await orUnwritable(staging, open(handle, 'wx', 0o600));
     for await (const chunk of body) {
       signal.throwIfAborted();
       hash.update(chunk);
-      await writeAll(file, chunk);
+      await orUnwritable(staging, writeAll(file, chunk));
       size += chunk.length;
     }
     return { sha256: hash.digest('hex'), size, handle };
@@ -46,6 +46,21 @@ async function stage(staging: string, body: AsyncIterable<Uint8Array>, signal: A
     throw error;
   } finally {
     await file?.close();
+  }
+}
+
+/** Says of a file system's error what a person can do about it. The source's own errors do not pass through here. */
+async function orUnwritable<T>(folder: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (error instanceof LockgateError || code === undefined) throw error;
+    throw new LockgateError(
+      'content_store_unavailable',
+      `The content store cannot be written (${code} in ${folder}).`,
+      code === 'ENOSPC' || code === 'EDQUOT' ? 'Make room on the disk.' : 'Check that this user may write the folder.',
+    );
   }
 }
 

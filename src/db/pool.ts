@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { Database, Queryable } from '../contract/database.ts';
+import { LockgateError } from '../contract/errors.ts';
 
 /** Connections of one process to PostgreSQL. */
 export interface OpenDatabase extends Database, AsyncDisposable {}
@@ -28,15 +29,35 @@ export function openPool(
   // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
   pool.on('error', () => undefined);
   return {
-    query: async <Row>(text: string, values: readonly unknown[] = []) =>
-      (await pool.query(text, [...values])).rows as Row[],
-    transaction: (work) => transaction(pool, work),
-    tryLock: (key) => tryLock(pool, key),
+    query: <Row>(text: string, values: readonly unknown[] = []) =>
+      orUnavailable(pool.query(text, [...values]).then(({ rows }) => rows as Row[])),
+    transaction: (work) => orUnavailable(transaction(pool, work)),
+    tryLock: (key) => orUnavailable(tryLock(pool, key)),
     [Symbol.asyncDispose]: async () => {
       await pool.end();
       await onClose();
     },
   };
+}
+
+/** PostgreSQL's classes for a lost connection and a server that goes down or comes up, and what sockets say of one that is not there. */
+const AWAY = /^(08...|57P0[123]|ECONN.*|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND)$/;
+
+/** Tells a database that is away, and is worth another attempt, from a statement that is wrong. */
+async function orUnavailable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const { code, message, severity } = error as { code?: string; message?: string; severity?: string };
+    const cut =
+      severity === undefined && /connection terminated|timeout exceeded when trying to connect/i.test(message ?? '');
+    if (error instanceof LockgateError || !(cut || AWAY.test(code ?? ''))) throw error;
+    throw new LockgateError(
+      'database_unavailable',
+      `The database does not answer (${code ?? 'connection lost'}).`,
+      'Check that PostgreSQL is up and DATABASE_URL is right.',
+    );
+  }
 }
 
 async function transaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<T>): Promise<T> {

@@ -4,7 +4,7 @@ import { findSource, type SourceRecord } from '../collections/sources.ts';
 import type { Clock, ConnectorType } from '../contract/connector.ts';
 import type { ContentStore } from '../contract/content-store.ts';
 import type { Database } from '../contract/database.ts';
-import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
+import { describeError, LockgateError } from '../contract/errors.ts';
 import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
@@ -28,9 +28,9 @@ export interface CrawlParts {
 }
 
 /**
- * Executes a run, unless another live process does or it has ended. What the source or the secret manager answers ends
- * the run as `failed`; what is wrong with our own database or content store is thrown, and the run stays as it is for
- * the next attempt.
+ * Executes a run, unless another live process does or it has ended. An error ends the run as `failed`. Only when the
+ * database is away, the run was taken over or this process is stopping is it thrown, and the run stays as it is for the
+ * next attempt.
  */
 export async function crawl(parts: CrawlParts, runId: string, signal: AbortSignal): Promise<void> {
   const { db, workspace, worker } = parts;
@@ -50,7 +50,7 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
     await finishRun(db, runId, taken.attempt, state, null, missing);
     log.info({ state, missing }, 'run ended');
   } catch (error) {
-    if (signal.aborted || !endsTheRun(error)) {
+    if (signal.aborted || isInterruption(error)) {
       log.warn({ error: describeError(error) }, 'run interrupted');
       throw error;
     }
@@ -108,8 +108,9 @@ async function execute(
   );
 }
 
-/** Whether another attempt of the same run would meet the same. */
-function endsTheRun(error: unknown): boolean {
-  if (error instanceof ConnectorError || error instanceof RunCancelled) return true;
-  return error instanceof LockgateError && error.code !== 'run_lost' && error.code !== 'audit_unavailable';
+/** What says nothing of the run: another attempt goes on from the checkpoint, or another worker already has. */
+const INTERRUPTIONS: readonly string[] = ['run_lost', 'database_unavailable'];
+
+function isInterruption(error: unknown): boolean {
+  return error instanceof LockgateError && INTERRUPTIONS.includes(error.code);
 }

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
@@ -204,6 +204,51 @@ describe('a sync', () => {
     expect((await deployment.run('runs', 'approve', again?.id ?? '')).stdout).toContain('30 documents removed');
     expect(await deployment.json('documents', 'list', 'handbook')).toMatchObject({ total: 11 });
     expect((await deployment.run('sync', 'handbook')).code).toBe(0);
+  });
+
+  test('a content store or an audit log that cannot be written ends the run with words that help', async () => {
+    await using deployment = await Deployment.start();
+    await deployment.putSecret();
+    await deployment.connect();
+    deployment.s3.put('docs', 'a', 'x');
+    const staging = join(deployment.dataDir, 'content', 'staging');
+    expect((await deployment.run('doctor')).code).toBe(0);
+    await rm(staging, { recursive: true });
+    await symlink('/proc/nowhere', staging);
+    const unwritable = await deployment.run('sync', 'handbook');
+    expect(unwritable.code).toBe(1);
+    expect(unwritable.stdout + unwritable.stderr).toContain('content store cannot be written');
+    await rm(staging);
+    const audit = join(deployment.dataDir, 'audit');
+    await rename(audit, `${audit}.kept`);
+    await writeFile(audit, '');
+    const unaudited = await deployment.run('sync', 'handbook');
+    expect(unaudited.code).toBe(1);
+    expect(unaudited.stdout).toContain('no credential is released');
+    expect(deployment.s3.counts.get('ListObjectsV2') ?? 0).toBeLessThanOrEqual(1);
+    await rm(audit);
+    expect((await deployment.run('sync', 'handbook')).code).toBe(0);
+  });
+
+  test('a database that dies in mid-run ends the command with words that help, and the next goes on', async () => {
+    await using deployment = await Deployment.start();
+    await deployment.putSecret();
+    await deployment.connect();
+    for (let i = 0; i < 300; i++) deployment.s3.put('docs', `${i}`, `x${i}`);
+    deployment.s3.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'delay', ms: 100 } : undefined);
+    const command = deployment.start(['sync', 'handbook']);
+    while ((deployment.s3.counts.get('GetObject') ?? 0) < 100) await wait(10);
+    const pid = Number((await readFile(join(deployment.dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
+    process.kill(pid, 'SIGKILL');
+    const killedAt = Date.now();
+    const { code, stderr } = await command.ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain('The database does not answer');
+    expect(Date.now() - killedAt).toBeLessThan(20_000);
+    deployment.s3.fault = () => undefined;
+    const again = await deployment.run('sync', 'handbook', '--json');
+    expect(again.code, again.stderr).toBe(0);
+    expect(await deployment.json('documents', 'list', 'handbook')).toMatchObject({ total: 300 });
   });
 
   test('a run is cancelled within seconds, and keeps what it has', async () => {
