@@ -17,7 +17,7 @@ import { createEgress } from './layers/egress.ts';
 import { AdaptiveLimit } from './layers/limit.ts';
 import { openDirectory } from './secrets/open-directory.ts';
 import { openReader } from './secrets/open-reader.ts';
-import { compileSelection } from './sync/selection.ts';
+import { commonBeginning, compileSelection } from './sync/selection.ts';
 
 export interface SecureConnectorConfig {
   /** Such as `s3://bucket/prefix`. */
@@ -83,6 +83,7 @@ export function createSecureCloudStorageConnector(
         workspace,
         credentialId,
         path: settings.path,
+        beginning: commonBeginning(settings.include ?? []),
         purpose: { actor: settings.actor ?? 'library', reason },
       },
       {

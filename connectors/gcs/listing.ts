@@ -30,7 +30,7 @@ export async function listPage(
   const ask = (start: { pageToken?: string; startOffset?: string }) =>
     storage.bucket(location.bucket).getFiles({
       autoPaginate: false,
-      prefix: location.prefix,
+      prefix: location.listed,
       maxResults: PAGE_OBJECTS,
       fields: FIELDS,
       ...(userProject ? { userProject } : {}),
@@ -58,7 +58,7 @@ function pageOf(objects: readonly object[], next: unknown, location: GcsLocation
     if (name === undefined || generation === undefined || size === undefined) {
       throw invalid('An object in the listing has no name, generation or size.');
     }
-    if (!name.startsWith(location.prefix))
+    if (!name.startsWith(location.listed))
       throw invalid('The listing has a name outside the prefix that was asked for.');
     return {
       key: name,

@@ -23,6 +23,7 @@ export type MemoryCredential = z.infer<typeof Credential>;
 export interface MemoryLocation {
   readonly bucket: string;
   readonly prefix: string;
+  readonly listed: string;
 }
 
 interface MemoryObject {
@@ -55,11 +56,12 @@ export function memoryBucket(name: string): MemoryBucket {
   return bucket;
 }
 
-function parseLocation(path: string): MemoryLocation {
+function parseLocation(path: string, beginning = ''): MemoryLocation {
   const found = /^memory:\/\/([a-z0-9-]+)(?:\/(.*))?$/s.exec(path);
   if (!found) throw new InputError('invalid_path', 'This is no path of a memory bucket.', 'Use memory://bucket/prefix');
   const prefix = found[2] ?? '';
-  return { bucket: found[1] as string, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` };
+  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+  return { bucket: found[1] as string, prefix: folder, listed: folder + beginning };
 }
 
 function openMemory(credential: Secret<MemoryCredential>, location: MemoryLocation): Source {
@@ -81,7 +83,7 @@ function openMemory(credential: Secret<MemoryCredential>, location: MemoryLocati
     listPage: async (position, signal) => {
       signal.throwIfAborted();
       authorise('list');
-      return pageOf(bucket, location.prefix, position);
+      return pageOf(bucket, location, position);
     },
     read: async (entry, range, signal) => {
       signal.throwIfAborted();
@@ -92,9 +94,9 @@ function openMemory(credential: Secret<MemoryCredential>, location: MemoryLocati
   };
 }
 
-function pageOf(bucket: MemoryBucket, prefix: string, after: string | null): Page {
+function pageOf(bucket: MemoryBucket, { prefix, listed }: MemoryLocation, after: string | null): Page {
   const keys = [...bucket.objects.keys()]
-    .filter((key) => key.startsWith(prefix))
+    .filter((key) => key.startsWith(listed))
     .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
     .filter((key) => after === null || Buffer.compare(Buffer.from(key), Buffer.from(after)) > 0);
   const entries = keys.slice(0, bucket.pageSize).map((key): Entry => {

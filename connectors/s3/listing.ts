@@ -26,7 +26,7 @@ export async function listPage(
       s3.send(
         new ListObjectsV2Command({
           Bucket: location.bucket,
-          Prefix: location.prefix,
+          Prefix: location.listed,
           MaxKeys: PAGE_KEYS,
           // Keys may hold characters that XML cannot.
           EncodingType: 'url',
@@ -52,7 +52,7 @@ function pageOf(output: ListObjectsV2CommandOutput, location: S3Location, from: 
     const { Key, ETag, Size, LastModified, StorageClass } = object;
     if (Key === undefined || Size === undefined) throw invalid('An object in the listing has no key or no size.');
     const key = encoded ? decodeKey(Key) : Key;
-    if (!key.startsWith(location.prefix)) throw invalid('The listing has a key outside the prefix that was asked for.');
+    if (!key.startsWith(location.listed)) throw invalid('The listing has a key outside the prefix that was asked for.');
     const modifiedAt = LastModified?.getTime() ?? 0;
     const archived = ARCHIVED.has(StorageClass ?? '');
     return {

@@ -9,8 +9,11 @@ export interface Connector<Credential, Location> {
   readonly capabilities: Capabilities;
   /** Throws `InputError` that names the fields and never a value. */
   parseCredential(payload: unknown): Credential;
-  /** Throws `InputError` that says what a path of this connector looks like. */
-  parseLocation(path: string): Location;
+  /**
+   * Throws `InputError` that says what a path of this connector looks like. With `beginning`, only entries whose path
+   * begins with that text are listed; their paths stay relative to the location.
+   */
+  parseLocation(path: string, beginning?: string): Location;
   open(credential: Secret<Credential>, location: Location, runtime: Runtime): Source;
 }
 

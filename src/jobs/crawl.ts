@@ -8,7 +8,7 @@ import { describeError, LockgateError } from '../contract/errors.ts';
 import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
-import { compileSelection } from '../sync/selection.ts';
+import { commonBeginning, compileSelection } from '../sync/selection.ts';
 import { openSource, type SourceParts } from './open-source.ts';
 
 const LOCK_ATTEMPTS = 10;
@@ -88,6 +88,7 @@ async function execute(
       workspace: record.workspace,
       credentialId: record.credentialId,
       path: record.path,
+      beginning: commonBeginning(record.include),
       purpose: { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id },
     },
     parts.sourceParts(record.connectorType, record.credentialId),

@@ -14,6 +14,8 @@ export interface SourceRequest {
   readonly workspace: string;
   readonly credentialId: string;
   readonly path: string;
+  /** Only what begins with this, below the path, is listed. */
+  readonly beginning?: string;
   readonly purpose: AccessPurpose;
 }
 
@@ -34,7 +36,7 @@ export async function openSource(
   parts: SourceParts,
 ): Promise<{ source: Source; credentialVersion: string }> {
   const connector = await loadConnector(request.connectorType);
-  const location = connector.parseLocation(request.path);
+  const location = connector.parseLocation(request.path, request.beginning);
   const accessed = await access(request, parts);
   let version = accessed.ref.version;
   const first = connector.open(parsed(connector, accessed), location, parts.runtime);

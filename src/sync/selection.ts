@@ -31,6 +31,25 @@ export function compileSelection(rules: SelectionRules): Selection {
   };
 }
 
+/**
+ * What every included path begins with, so that a source need list no more than that: the common beginning of the
+ * globs' fixed parts. `reports/2026/*.pdf` and `reports/2025/**` give `reports/202`.
+ */
+export function commonBeginning(include: readonly string[]): string {
+  const fixed = include.map((glob) => {
+    const { base, negated } = picomatch.scan(glob);
+    return negated || base === '.' || /[\\!]/.test(base) ? '' : base;
+  });
+  let common = fixed[0] ?? '';
+  for (const each of fixed) {
+    let same = 0;
+    while (same < common.length && common[same] === each[same]) same++;
+    common = common.slice(0, same);
+  }
+  // Half of a surrogate pair is no text.
+  return /[\uD800-\uDBFF]$/.test(common) ? common.slice(0, -1) : common;
+}
+
 function compile(globs: readonly string[]): (path: string) => boolean {
   const matchers = globs.map((glob) => {
     try {

@@ -153,6 +153,14 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
       }
     });
 
+    test('a listing is narrowed to what begins with a text, and paths stay as they were', async () => {
+      for (const key of ['2025/a', '2026/b', '2026-old/c', '2027/d']) harness.put(`narrow/${key}`, key);
+      const { connector, runtime, credential, path } = harness;
+      const location = connector.parseLocation(path('narrow'), '2026');
+      await using source = connector.open(new Secret(credential).map(connector.parseCredential), location, runtime);
+      expect((await listAll(source)).map((entry) => entry.path)).toEqual(['2026-old/c', '2026/b']);
+    });
+
     test('bodies of many sizes arrive whole and verified', async () => {
       const sizes = [0, 1, 65_535, 65_536, 65_537, 3_000_000];
       for (const size of sizes) harness.put(`sizes/${size}`, randomBytes(size));

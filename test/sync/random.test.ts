@@ -46,6 +46,15 @@ const step = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('filter' as const),
       exclude: fc.constantFrom<string[]>([], ['**/*.txt'], ['a*'], ['**']),
+      include: fc.constantFrom<string[]>(
+        [],
+        ['a/**'],
+        ['c/*.pdf', 'c/d.txt'],
+        ['{a,c}/**'],
+        ['!a/**'],
+        ['a*'],
+        ['é', '😀*'],
+      ),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('page size' as const), size: fc.integer({ min: 1, max: 7 }) }) },
@@ -71,7 +80,7 @@ test('after any history the collection equals the bucket, and the replayed feed 
 async function play(rig: Rig, each: Step): Promise<void> {
   if (each.do === 'put') rig.bucket.put(each.key, each.body);
   if (each.do === 'delete') rig.bucket.delete(each.key);
-  if (each.do === 'filter') rig.rules = { ...rig.rules, exclude: each.exclude };
+  if (each.do === 'filter') rig.rules = { ...rig.rules, exclude: each.exclude, include: each.include };
   if (each.do === 'page size') rig.bucket.pageSize = each.size;
   if (each.do === 'sync') await rig.sync();
   if (each.do === 'failing reads') await failingReads(rig, each.key);

@@ -18,7 +18,7 @@ import { Secret } from '../../src/contract/secret.ts';
 import { createEgress } from '../../src/layers/egress.ts';
 import { DEFAULT_DELETION_GUARD, DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from '../../src/sync/limits.ts';
 import { executeRun } from '../../src/sync/run.ts';
-import { compileSelection, type SelectionRules } from '../../src/sync/selection.ts';
+import { commonBeginning, compileSelection, type SelectionRules } from '../../src/sync/selection.ts';
 import { freshDatabase } from '../database.ts';
 
 /** Limits so small that every boundary is met with a handful of objects. */
@@ -109,7 +109,7 @@ export class Rig implements AsyncDisposable {
     await using source = this.breakSource(
       memory.open(
         new Secret({ password: this.bucket.password }),
-        { bucket: this.bucketName, prefix: '' },
+        { bucket: this.bucketName, prefix: '', listed: commonBeginning(this.rules.include) },
         { clock: systemClock, egress: createEgress([]) },
       ),
     );
