@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import { GetObjectCommand, type GetObjectCommandInput, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import type {
   ByteRange,
   ChecksumAlgorithm,
@@ -13,7 +13,7 @@ import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { checkByUse } from '../../src/contract/source-check.ts';
 import { type RegionalClient, regionalClient } from './client.ts';
-import { parseCredential, type S3Credential } from './credential.ts';
+import { parseCredential, requestOptionsOf, type S3Credential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage } from './listing.ts';
 import { parseLocation, type S3Location } from './location.ts';
@@ -28,6 +28,7 @@ export const s3: Connector<S3Credential, S3Location> = {
 
 function open(credential: Secret<S3Credential>, location: S3Location, runtime: Runtime): Source {
   const client = regionalClient(credential, runtime);
+  const { payer, encryption } = requestOptionsOf(credential.reveal());
   const mapped = async <T>(operation: 'list' | 'read', signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
     try {
       return await work();
@@ -37,8 +38,9 @@ function open(credential: Secret<S3Credential>, location: S3Location, runtime: R
   };
   const source: Source = {
     check: (signal) => checkByUse(source, signal),
-    listPage: (position, signal) => mapped('list', signal, () => listPage(client, location, position, signal)),
-    read: (entry, range, signal) => mapped('read', signal, () => read(client, location, entry, range, signal)),
+    listPage: (position, signal) => mapped('list', signal, () => listPage(client, location, payer, position, signal)),
+    read: (entry, range, signal) =>
+      mapped('read', signal, () => read(client, location, { ...payer, ...encryption }, entry, range, signal)),
     [Symbol.asyncDispose]: async () => client.destroy(),
   };
   return source;
@@ -47,6 +49,7 @@ function open(credential: Secret<S3Credential>, location: S3Location, runtime: R
 async function read(
   client: RegionalClient,
   { bucket }: S3Location,
+  options: Partial<GetObjectCommandInput>,
   entry: Entry,
   range: ByteRange | undefined,
   signal: AbortSignal,
@@ -56,6 +59,7 @@ async function read(
       new GetObjectCommand({
         Bucket: bucket,
         Key: entry.key,
+        ...options,
         // The listed version or nothing. A listing without ETags leaves only the length to go by.
         ...(isETag(entry.version) ? { IfMatch: entry.version } : {}),
         ...(range ? { Range: `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}` } : {}),

@@ -18,6 +18,13 @@ const Credential = z.strictObject({
     .string()
     .refine(isOrigin, { message: 'must be a URL such as https://minio.example.com:9000, without path or user' })
     .optional(),
+  /** Whether the bucket's requester pays, and that is us. */
+  requester_pays: z.boolean().optional(),
+  /** The key that the objects are encrypted with (SSE-C): 256 bits in base64. */
+  sse_customer_key: z
+    .string()
+    .refine((text) => /^[A-Za-z0-9+/]{43}=$/.test(text), { message: 'must be 32 bytes in base64' })
+    .optional(),
   /** Whether the bucket stands in the path and not in the host name. Default: true with an endpoint. */
   force_path_style: z.boolean().optional(),
 });
@@ -27,6 +34,14 @@ export type S3Credential = z.infer<typeof Credential>;
 
 export function parseCredential(payload: unknown): S3Credential {
   return parseFields(Credential, payload, 'invalid_credential', 's3 credential');
+}
+
+/** What every request about the objects says beside its name. */
+export function requestOptionsOf({ requester_pays, sse_customer_key }: S3Credential) {
+  return {
+    payer: requester_pays ? { RequestPayer: 'requester' as const } : {},
+    encryption: sse_customer_key ? { SSECustomerAlgorithm: 'AES256', SSECustomerKey: sse_customer_key } : {},
+  };
 }
 
 function isOrigin(text: string): boolean {

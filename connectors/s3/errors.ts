@@ -13,7 +13,7 @@ const DENIED: Rule = [
   'permission_denied',
   false,
   'The credential may not do this.',
-  'A sync needs s3:ListBucket on the bucket and s3:GetObject on its objects, and kms:Decrypt where they are encrypted with KMS.',
+  'A sync needs s3:ListBucket on the bucket and s3:GetObject on its objects, kms:Decrypt where they are encrypted with KMS, and requester_pays in the credential where the requester pays.',
 ];
 const THROTTLED: Rule = ['throttled', true, 'S3 asks for fewer requests.'];
 const AWAY: Rule = ['unavailable', true, 'S3 did not answer as it should.'];

@@ -17,6 +17,7 @@ interface Position {
 export async function listPage(
   client: RegionalClient,
   location: S3Location,
+  payer: { RequestPayer?: 'requester' },
   position: string | null,
   signal: AbortSignal,
 ): Promise<Page> {
@@ -30,6 +31,7 @@ export async function listPage(
           MaxKeys: PAGE_KEYS,
           // Keys may hold characters that XML cannot.
           EncodingType: 'url',
+          ...payer,
           ...start,
         }),
         { abortSignal: signal },

@@ -147,6 +147,30 @@ describe('s3 alone', () => {
     expect((await bytesOf(source.read(entry, undefined, signal))).toString()).toBe('x');
   });
 
+  test('a bucket whose requesters pay is read only by those who say that they do', async () => {
+    server.put('paid', 'a', 'x');
+    server.requesterPays.add('paid');
+    await using without = open('s3://paid');
+    expect((await without.check(signal)).problem?.hint).toContain('requester_pays');
+    await using source = open('s3://paid', { requester_pays: true });
+    expect(await source.check(signal)).toMatchObject({ readable: true });
+  });
+
+  test("objects under a customer's key are read with it, and their ETag is not taken for an MD5", async () => {
+    const key = Buffer.alloc(32, 7);
+    const customerKeyMd5 = createHash('md5').update(key).digest('base64');
+    const headers = { 'x-amz-server-side-encryption-customer-algorithm': 'AES256' };
+    server.put('locked', 'a', 'x', { customerKeyMd5, headers, etag: '"0123456789abcdef0123456789abcdef"' });
+    await using source = withVerification(open('s3://locked', { sse_customer_key: key.toString('base64') }));
+    const [entry] = await listAll(source);
+    if (!entry) throw new Error('nothing listed');
+    expect((await bytesOf(source.read(entry, undefined, signal))).toString()).toBe('x');
+    await using without = open('s3://locked');
+    await expect(without.read(entry, undefined, signal)).rejects.toMatchObject({ code: 'invalid_request' });
+    for (const bad of ['short', key.toString('hex')])
+      expect(() => open('s3://locked', { sse_customer_key: bad })).toThrow(/sse_customer_key/);
+  });
+
   test('an endpoint is contacted only when the deployment allows it', () => {
     expect(() => open('s3://docs', {}, [])).toThrow(expect.objectContaining({ code: 'endpoint_refused' }));
     for (const endpoint of [

@@ -16,6 +16,8 @@ export interface S3Object {
   readonly storageClass: string;
   /** Sent with the object, such as checksums. */
   readonly headers: Readonly<Record<string, string>>;
+  /** The MD5 of the customer's key that it is encrypted with (SSE-C), in base64. */
+  readonly customerKeyMd5?: string;
 }
 
 /** How a request goes wrong. */
@@ -51,6 +53,8 @@ export class S3Server implements AsyncDisposable {
   readonly keys = new Map<string, KeyPair>();
   /** Access keys that may only list, or nothing. */
   readonly denied = new Map<string, readonly S3Request['operation'][]>();
+  /** Buckets whose requesters pay. */
+  readonly requesterPays = new Set<string>();
   /** Buckets that are elsewhere than us-east-1. */
   readonly regions = new Map<string, string>();
   /** Asked before each request that has a valid signature. */
@@ -129,6 +133,9 @@ export class S3Server implements AsyncDisposable {
       return sendError(response, fault.status, fault.code, fault.message ?? 'injected', fault.headers);
     }
     if (this.denied.get(verdict.accessKeyId)?.includes(asked.operation)) {
+      return sendError(response, 403, 'AccessDenied', 'Access Denied');
+    }
+    if (this.requesterPays.has(bucket) && request.headers['x-amz-request-payer'] !== 'requester') {
       return sendError(response, 403, 'AccessDenied', 'Access Denied');
     }
     const objects = this.buckets.get(bucket);
@@ -218,6 +225,19 @@ function sendObject(
   }
   if (object.storageClass === 'GLACIER' || object.storageClass === 'DEEP_ARCHIVE') {
     return sendError(response, 403, 'InvalidObjectState', "The operation is not valid for the object's storage class");
+  }
+  if (object.customerKeyMd5 !== undefined) {
+    const key = Buffer.from(String(asked.headers['x-amz-server-side-encryption-customer-key'] ?? ''), 'base64');
+    const stated = asked.headers['x-amz-server-side-encryption-customer-key-md5'];
+    const right =
+      createHash('md5').update(key).digest('base64') === object.customerKeyMd5 && stated === object.customerKeyMd5;
+    if (!right)
+      return sendError(
+        response,
+        400,
+        'InvalidRequest',
+        'The object was stored using a form of Server Side Encryption.',
+      );
   }
   const range = /^bytes=(\d+)-(\d*)$/.exec(asked.headers.range ?? '');
   if (range && Number(range[1]) >= object.body.length)
