@@ -4,6 +4,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Runtime } from '../../src/contract/connector.ts';
 import type { Secret } from '../../src/contract/secret.ts';
+import { assumedRole, type Keys } from './assumed-role.ts';
 import type { S3Credential } from './credential.ts';
 import { regionFrom } from './errors.ts';
 
@@ -20,8 +21,8 @@ export interface RegionalClient {
 
 /** Makes no request. Throws `endpoint_refused` when the credential names an endpoint that may not be contacted. */
 export function regionalClient(credential: Secret<S3Credential>, runtime: Runtime): RegionalClient {
-  const { region, endpoint } = credential.reveal();
-  if (endpoint) runtime.egress.assertEndpoint(new URL(endpoint), 'public');
+  const { region, endpoint, sts_endpoint } = credential.reveal();
+  for (const each of [endpoint, sts_endpoint]) if (each) runtime.egress.assertEndpoint(new URL(each), 'public');
   let client = createClient(credential, region ?? FIRST_REGION, runtime);
   let settled = region !== undefined && endpoint !== undefined;
   return {
@@ -42,27 +43,23 @@ export function regionalClient(credential: Secret<S3Credential>, runtime: Runtim
 }
 
 function createClient(credential: Secret<S3Credential>, region: string, runtime: Runtime): S3Client {
-  const { access_key_id, secret_access_key, session_token, endpoint, force_path_style } = credential.reveal();
-  const lookup = endpoint ? runtime.egress.lookupFor(new URL(endpoint)) : undefined;
-  const agent = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(lookup ? { lookup } : {}) };
+  const { access_key_id, secret_access_key, session_token, endpoint, force_path_style, role_arn, sts_endpoint } =
+    credential.reveal();
+  const keys: Keys = {
+    accessKeyId: access_key_id,
+    secretAccessKey: secret_access_key,
+    ...(session_token ? { sessionToken: session_token } : {}),
+  };
   const client = new S3Client({
     region,
-    credentials: {
-      accessKeyId: access_key_id,
-      secretAccessKey: secret_access_key,
-      ...(session_token ? { sessionToken: session_token } : {}),
-    },
+    credentials: role_arn ? assumedRole(credential, keys, region, createHandler(sts_endpoint, runtime)) : keys,
     ...(endpoint ? { endpoint } : {}),
     forcePathStyle: force_path_style ?? endpoint !== undefined,
     // The layers retry and time out; lengths and checksums are verified there too.
     maxAttempts: 1,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: new NodeHttpHandler({
-      connectionTimeout: CONNECT_TIMEOUT_MS,
-      httpAgent: new HttpAgent(agent),
-      httpsAgent: new HttpsAgent(agent),
-    }),
+    requestHandler: createHandler(endpoint, runtime),
   });
   // Asks for the object's stored checksums without the SDK computing them a second time.
   client.middlewareStack.add(
@@ -73,4 +70,14 @@ function createClient(credential: Secret<S3Credential>, region: string, runtime:
     { step: 'build', name: 'askForChecksums' },
   );
   return client;
+}
+
+function createHandler(endpoint: string | undefined, runtime: Runtime): NodeHttpHandler {
+  const lookup = endpoint ? runtime.egress.lookupFor(new URL(endpoint)) : undefined;
+  const agent = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(lookup ? { lookup } : {}) };
+  return new NodeHttpHandler({
+    connectionTimeout: CONNECT_TIMEOUT_MS,
+    httpAgent: new HttpAgent(agent),
+    httpsAgent: new HttpsAgent(agent),
+  });
 }

@@ -4,6 +4,10 @@ import { parseFields } from '../../src/contract/fields.ts';
 /** Printable ASCII without spaces: anything else would break a header, and an error about that quotes the header. */
 const token = z.string().regex(/^[\x21-\x7e]{1,4096}$/);
 
+const origin = z
+  .string()
+  .refine(isOrigin, { message: 'must be a URL such as https://minio.example.com:9000, without path or user' });
+
 const Credential = z.strictObject({
   access_key_id: token,
   secret_access_key: token,
@@ -14,10 +18,23 @@ const Credential = z.strictObject({
     .regex(/^[a-z0-9-]{1,40}$/)
     .optional(),
   /** For MinIO, R2, Ceph and the like; absent: Amazon's own. */
-  endpoint: z
+  endpoint: origin.optional(),
+  /** A role to assume with the keys; what it may do is what counts then. */
+  role_arn: z
     .string()
-    .refine(isOrigin, { message: 'must be a URL such as https://minio.example.com:9000, without path or user' })
+    .regex(/^arn:[a-z-]+:iam::\d{12}:role\/[\w+=,.@/-]{1,500}$/)
     .optional(),
+  /** What the role's trust policy asks for, so that nobody else can have us assume it. */
+  external_id: z
+    .string()
+    .regex(/^[\w+=,.@:/-]{2,1224}$/)
+    .optional(),
+  session_name: z
+    .string()
+    .regex(/^[\w+=,.@-]{2,64}$/)
+    .default('lockgate'),
+  /** Where the role is assumed; absent: Amazon's own, in the region. */
+  sts_endpoint: origin.optional(),
   /** Whether the bucket's requester pays, and that is us. */
   requester_pays: z.boolean().optional(),
   /** The key that the objects are encrypted with (SSE-C): 256 bits in base64. */
@@ -29,7 +46,7 @@ const Credential = z.strictObject({
   force_path_style: z.boolean().optional(),
 });
 
-/** A static key pair, with what it takes to reach the service that it belongs to. */
+/** A key pair, perhaps to assume a role with, and what it takes to reach the service that it belongs to. */
 export type S3Credential = z.infer<typeof Credential>;
 
 export function parseCredential(payload: unknown): S3Credential {

@@ -7,6 +7,7 @@ import { createEgress } from '../../src/layers/egress.ts';
 import { withVerification } from '../../src/layers/verify.ts';
 import { bytesOf, connectorConformance, listAll } from '../conformance/connector.ts';
 import { type Fault, S3Server } from '../servers/s3.ts';
+import { StsServer } from '../servers/sts.ts';
 
 const KEY = 'AKIAFAKEFAKEFAKEFAKE';
 const SECRET = 'fakeSecret/never+real=';
@@ -145,6 +146,44 @@ describe('s3 alone', () => {
     const [entry] = await listAll(source);
     if (!entry) throw new Error('nothing listed');
     expect((await bytesOf(source.read(entry, undefined, signal))).toString()).toBe('x');
+  });
+
+  test('a role is assumed with the keys and its external ID, once for as long as its keys last', async () => {
+    await using sts = await new StsServer(server).listen();
+    const role_arn = 'arn:aws:iam::123456789012:role/lockgate-reader';
+    sts.keys.set(KEY, { secretAccessKey: SECRET });
+    sts.roles.set(role_arn, { trusts: [KEY], externalId: 'ours-alone' });
+    server.put('docs', 'role/a', 'x');
+    // The keys themselves may do nothing in S3.
+    server.denied.set(KEY, ['ListObjectsV2', 'GetObject']);
+    const role = { role_arn, external_id: 'ours-alone', sts_endpoint: sts.endpoint };
+    const allowed = [server.endpoint, sts.endpoint];
+    await using source = open('s3://docs/role', role, allowed);
+    expect(await source.check(signal)).toMatchObject({ readable: true });
+    await listAll(source);
+    expect(sts.assumed).toBe(1);
+    for (const wrong of [
+      { external_id: 'theirs' },
+      { external_id: undefined },
+      { role_arn: `${role_arn}-other` },
+      { secret_access_key: 'wrong' },
+    ]) {
+      await using refused = open('s3://docs/role', { ...role, ...wrong }, allowed);
+      const report = await refused.check(signal);
+      expect(report, JSON.stringify(wrong)).toMatchObject({
+        readable: false,
+        problem: { code: 'credential_rejected' },
+      });
+      expect(report.problem?.hint).toContain('trust policy');
+    }
+    // Keys that are about to expire are asked for anew.
+    sts.sessionSeconds = 30;
+    await using short = open('s3://docs/role', role, allowed);
+    await short.listPage(null, signal);
+    await short.listPage(null, signal);
+    expect(sts.assumed).toBeGreaterThan(2);
+    expect(() => open('s3://docs/role', role)).toThrow(expect.objectContaining({ code: 'endpoint_refused' }));
+    server.denied.delete(KEY);
   });
 
   test('a bucket whose requesters pay is read only by those who say that they do', async () => {

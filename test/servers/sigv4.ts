@@ -23,6 +23,7 @@ export function verifySigV4(
   service: string,
   keys: ReadonlyMap<string, KeyPair>,
   now: number,
+  body?: Buffer,
 ): Verdict {
   const found = AUTHORIZATION.exec(request.headers.authorization ?? '');
   if (!found) return refusal(403, 'AccessDenied', 'Access Denied');
@@ -47,7 +48,9 @@ export function verifySigV4(
   if (signedService !== service || mustSign.some((name) => !names.includes(name))) {
     return refusal(403, 'AccessDenied', 'There were headers present in the request which were not signed');
   }
-  const hashed = createHash('sha256').update(canonicalRequest(request, names)).digest('hex');
+  const hashed = createHash('sha256')
+    .update(canonicalRequest(request, names, body))
+    .digest('hex');
   const scope = `${day}/${region}/${service}/aws4_request`;
   const toSign = ['AWS4-HMAC-SHA256', stamp, scope, hashed].join('\n');
   const key = [day, region, service, 'aws4_request'].reduce<Buffer | string>(
@@ -69,7 +72,7 @@ function refusal(status: number, code: string, message: string): Verdict {
   return { ok: false, status, code, message };
 }
 
-function canonicalRequest(request: IncomingMessage, names: readonly string[]): string {
+function canonicalRequest(request: IncomingMessage, names: readonly string[], body: Buffer | undefined): string {
   const [path = '/', query = ''] = (request.url ?? '/').split('?');
   const pairs = query
     .split('&')
@@ -91,7 +94,8 @@ function canonicalRequest(request: IncomingMessage, names: readonly string[]): s
     ),
     '',
     names.join(';'),
-    String(request.headers['x-amz-content-sha256'] ?? ''),
+    // S3 is told the body's hash; other services compute it.
+    body ? createHash('sha256').update(body).digest('hex') : String(request.headers['x-amz-content-sha256'] ?? ''),
   ].join('\n');
 }
 

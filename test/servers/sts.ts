@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { S3Server } from './s3.ts';
+import { type KeyPair, verifySigV4 } from './sigv4.ts';
+
+/** A role, who may assume it, and the external ID that its trust policy asks for. */
+export interface Role {
+  readonly trusts: readonly string[];
+  readonly externalId?: string;
+}
+
+/**
+ * AWS STS for tests: AssumeRole by the query protocol, signed with SigV4. The keys that it gives out are made known to an
+ * S3 server. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+ */
+export class StsServer implements AsyncDisposable {
+  readonly keys = new Map<string, KeyPair>();
+  readonly roles = new Map<string, Role>();
+  assumed = 0;
+  /** How long the keys last. */
+  sessionSeconds = 3600;
+  readonly #s3: S3Server;
+  readonly #server = createServer((request, response) => void this.#handle(request, response));
+
+  constructor(s3: S3Server) {
+    this.#s3 = s3;
+  }
+
+  async listen(): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    return this;
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
+    const verdict = verifySigV4(request, 'sts', this.keys, Date.now(), body);
+    if (!verdict.ok) return refuse(response, verdict.status, verdict.code);
+    const form = new URLSearchParams(body.toString());
+    const role = this.roles.get(form.get('RoleArn') ?? '');
+    const known =
+      role?.trusts.includes(verdict.accessKeyId) && role.externalId === (form.get('ExternalId') ?? undefined);
+    if (form.get('Action') !== 'AssumeRole' || !form.get('RoleSessionName') || !known)
+      return refuse(response, 403, 'AccessDenied');
+    this.assumed++;
+    const accessKeyId = `ASIAFAKE${randomBytes(6).toString('hex').toUpperCase()}`;
+    const pair = {
+      secretAccessKey: `fake${randomBytes(18).toString('base64')}`,
+      sessionToken: `fake${randomBytes(60).toString('base64')}`,
+    };
+    this.#s3.keys.set(accessKeyId, pair);
+    const expiration = new Date(Date.now() + this.sessionSeconds * 1000).toISOString();
+    response.writeHead(200, { 'content-type': 'text/xml' });
+    response.end(
+      `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>${accessKeyId}</AccessKeyId><SecretAccessKey>${pair.secretAccessKey}</SecretAccessKey><SessionToken>${pair.sessionToken}</SessionToken><Expiration>${expiration}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
+    );
+  }
+}
+
+function refuse(response: ServerResponse, status: number, code: string): void {
+  response.writeHead(status, { 'content-type': 'text/xml' });
+  response.end(
+    `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>${code}</Code><Message>refused</Message></Error><RequestId>test</RequestId></ErrorResponse>`,
+  );
+}
