@@ -3,13 +3,13 @@ import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { openDirectoryStore } from './content/directory.ts';
-import type { ConnectorType, Runtime } from './contract/connector.ts';
+import type { Runtime } from './contract/connector.ts';
 import type { ContentStore } from './contract/content-store.ts';
 import type { SecretDirectory } from './contract/secret-manager.ts';
 import { openDatabase } from './db/open.ts';
 import type { OpenDatabase } from './db/pool.ts';
 import { type CrawlParts, crawl } from './jobs/crawl.ts';
-import type { SourceParts } from './jobs/open-source.ts';
+import type { Account, SourceParts } from './jobs/open-source.ts';
 import { type CrawlQueue, openQueue } from './jobs/queue.ts';
 import { withAudit, withDirectoryAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
@@ -29,7 +29,7 @@ export interface App extends AsyncDisposable {
   /** Executes one run in this process. */
   crawl(runId: string, signal: AbortSignal): Promise<void>;
   /** What opens a source in this process: holds the reader. */
-  sourceParts(connectorType: ConnectorType, credentialId: string): SourceParts;
+  sourceParts(account: Account): SourceParts;
 }
 
 /** The name by which references name the deployment's one secret manager. */
@@ -59,11 +59,11 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
   );
   const content = once(() => openDirectoryStore(config.contentDir));
   const limits = new Map<string, AdaptiveLimit>();
-  const sourceParts = (connectorType: ConnectorType, credentialId: string): SourceParts => {
-    const account = `${connectorType} ${credentialId}`;
+  const sourceParts = ({ workspace, connectorType, credentialId }: Account): SourceParts => {
+    const account = JSON.stringify([workspace, connectorType, credentialId]);
     const limit = limits.get(account) ?? new AdaptiveLimit();
     limits.set(account, limit);
-    const directory = openDirectory(config.secretManager, config.workspace, systemClock.now);
+    const directory = openDirectory(config.secretManager, workspace, systemClock.now);
     return { reader: withAudit(openReader(config.secretManager), audit), directory, runtime, limit };
   };
   const worker = `${hostname()}:${process.pid}`;
@@ -87,7 +87,6 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
         sourceParts,
         clock: systemClock,
         log,
-        workspace: config.workspace,
         worker,
       };
       await crawl(parts, runId, signal);

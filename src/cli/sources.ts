@@ -111,7 +111,7 @@ export function check(globals: Globals, id: string): Promise<void> {
         path: record.path,
         purpose: { actor: 'cli', reason: 'check', sourceId: record.id },
       },
-      app.sourceParts(record.connectorType, record.credentialId),
+      app.sourceParts(record),
     );
     await using open = source;
     const report = await open.check(new AbortController().signal);

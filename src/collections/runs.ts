@@ -125,6 +125,22 @@ export async function findRun(db: Queryable, workspace: string, id: string): Pro
   throw new LockgateError('run_not_found', `There is no run "${id}".`, 'List them with: lockgate runs list');
 }
 
+/** Where a run belongs, for a worker: workers serve all workspaces. Null when there is no such run. */
+export async function locateRun(
+  db: Queryable,
+  id: string,
+): Promise<{ sourceId: string; workspace: string; state: RunState } | null> {
+  const [found] = await db.query<{ sourceId: string; workspace: string; state: RunState }>(
+    `select r.source_id as "sourceId", c.workspace, r.state
+       from lockgate.run r
+       join lockgate.source s on s.id = r.source_id
+       join lockgate.collection c on c.id = s.collection_id
+      where r.id = $1`,
+    [id],
+  );
+  return found ?? null;
+}
+
 /** Ends a queued run, and asks a running one to stop. Throws `run_ended`. */
 export async function cancelRun(db: Queryable, run: RunRecord): Promise<void> {
   const cancelled = await db.query(

@@ -1,7 +1,7 @@
 import { openRunStore } from '../collections/run-store.ts';
-import { findRun, finishRun, noteCredentialVersion, takeRun } from '../collections/runs.ts';
+import { finishRun, locateRun, noteCredentialVersion, takeRun } from '../collections/runs.ts';
 import { findSource, type SourceRecord } from '../collections/sources.ts';
-import type { Clock, ConnectorType } from '../contract/connector.ts';
+import type { Clock } from '../contract/connector.ts';
 import type { ContentStore } from '../contract/content-store.ts';
 import type { Database } from '../contract/database.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
 import { commonBeginning, compileSelection } from '../sync/selection.ts';
-import { openSource, type SourceParts } from './open-source.ts';
+import { type Account, openSource, type SourceParts } from './open-source.ts';
 
 const LOCK_ATTEMPTS = 10;
 const LOCK_RETRY_MS = 200;
@@ -17,11 +17,10 @@ const LOCK_RETRY_MS = 200;
 export interface CrawlParts {
   readonly db: Database;
   readonly content: ContentStore;
-  /** The adaptive limit of the account behind a credential, shared by every run that uses it. */
-  readonly sourceParts: (connectorType: ConnectorType, credentialId: string) => SourceParts;
+  /** What opens a source; the adaptive limit in it is shared by every run that uses the credential. */
+  readonly sourceParts: (account: Account) => SourceParts;
   readonly clock: Clock;
   readonly log: Log;
-  readonly workspace: string;
   /** Names this process in the run's record. */
   readonly worker: string;
   readonly limits?: SyncLimits;
@@ -33,15 +32,15 @@ export interface CrawlParts {
  * next attempt.
  */
 export async function crawl(parts: CrawlParts, runId: string, signal: AbortSignal): Promise<void> {
-  const { db, workspace, worker } = parts;
-  const run = await findRun(db, workspace, runId).catch(() => null);
+  const { db, worker } = parts;
+  const run = await locateRun(db, runId);
   if (!run || (run.state !== 'queued' && run.state !== 'running')) return;
   // Of this run and not of its source: a job that is late for an ended run must not make another run's job give way.
   await using lock = await lockSoon(parts, runLock(runId), signal);
   if (!lock) return;
   const taken = await takeRun(db, runId, worker);
   if (!taken) return;
-  const source = await findSource(db, workspace, run.sourceId);
+  const source = await findSource(db, run.workspace, run.sourceId);
   const log = parts.log.child({ runId, sourceId: source.id, collection: source.collection });
   log.info({ attempt: taken.attempt, path: source.path }, 'run started');
   const owned = { id: runId, attempt: taken.attempt, sourceId: source.id, collectionId: source.collectionId };
@@ -91,7 +90,7 @@ async function execute(
       beginning: commonBeginning(record.include),
       purpose: { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id },
     },
-    parts.sourceParts(record.connectorType, record.credentialId),
+    parts.sourceParts(record),
   );
   await using _closing = source;
   await noteCredentialVersion(parts.db, run.id, credentialVersion);

@@ -19,6 +19,13 @@ export interface SourceRequest {
   readonly purpose: AccessPurpose;
 }
 
+/** Whose requests are counted together. */
+export interface Account {
+  readonly workspace: string;
+  readonly connectorType: ConnectorType;
+  readonly credentialId: string;
+}
+
 export interface SourceParts {
   readonly reader: SecretReader;
   readonly directory: SecretDirectory;

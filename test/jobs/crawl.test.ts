@@ -30,12 +30,12 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>) {
-  const collection = await createCollection(db, 'default', 'c');
+async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace = 'default') {
+  const collection = await createCollection(db, workspace, 'c');
   const rules = { include: [], exclude: [], maxBytes: null, guardDocuments: 100, guardShare: 0.5 };
   const when = { autoSync: false, schedule: null };
   const where = { connectorType: 's3' as const, credentialManager: 'default', credentialId: 'k', path: 's3://docs' };
-  const source = await addSource(db, 'default', collection.id, { ...where, ...rules, ...when }, null);
+  const source = await addSource(db, workspace, collection.id, { ...where, ...rules, ...when }, null);
   const json = JSON.stringify({ access_key_id: 'AKIAFAKECRAWL', secret_access_key: 'fake', endpoint: server.endpoint });
   const secrets = findEnvSecrets({ LOCKGATE_SECRET_K: json, LOCKGATE_SECRET_K_TYPE: 's3' });
   const runtime = { clock: systemClock, egress: createEgress([server.endpoint]) };
@@ -46,7 +46,6 @@ async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>) {
     sourceParts: () => ({ reader: openEnvReader(secrets), directory: openEnvDirectory(secrets), runtime, limit }),
     clock: systemClock,
     log: createLog('silent'),
-    workspace: 'default',
     worker: 'test',
   };
   return { parts, source };
@@ -77,4 +76,18 @@ test('several jobs of one run execute it once, and a run in live hands is left a
   await crawl(parts, second, signal);
   expect((await findRun(db, 'default', second)).state).toBe('queued');
   await held?.[Symbol.asyncDispose]();
+});
+
+test('a worker serves every workspace', async () => {
+  await using db = await freshDatabase();
+  const first = await prepare(db, 'one');
+  const second = await prepare(db, 'two');
+  for (const [workspace, { source }] of [
+    ['one', first],
+    ['two', second],
+  ] as const) {
+    const runId = await requestRun(db, source.id, 'manual');
+    await crawl(first.parts, runId, new AbortController().signal);
+    expect(await findRun(db, workspace, runId)).toMatchObject({ state: 'completed', added: 20 });
+  }
 });
