@@ -14,6 +14,8 @@ const DATABASE = 'lockgate';
 const USER = 'lockgate';
 const PORT = 5432;
 const START_TIMEOUT_MS = 60_000;
+/** How long one attempt to join may wait for an answer, or for a process that is stopping the server. */
+const JOIN_TIMEOUT_MS = 5000;
 /** Every process that uses the server holds this lock shared; the one that can get it alone is the last. */
 const USERS_LOCK = 7_246_000;
 /** The longest socket path that the kernel takes, less the name that PostgreSQL adds. */
@@ -49,7 +51,13 @@ export async function attachEmbedded(folder: string): Promise<EmbeddedServer> {
 
 /** A session that holds the users' lock, or null when the server is not up (yet, or any more). */
 async function joinServer(target: EmbeddedServer['target']): Promise<pg.Client | null> {
-  const session = new pg.Client({ ...target, database: 'postgres', application_name: 'lockgate-attached' });
+  const session = new pg.Client({
+    ...target,
+    database: 'postgres',
+    application_name: 'lockgate-attached',
+    connectionTimeoutMillis: JOIN_TIMEOUT_MS,
+    lock_timeout: JOIN_TIMEOUT_MS,
+  });
   session.on('error', () => undefined);
   try {
     await session.connect();
@@ -59,10 +67,10 @@ async function joinServer(target: EmbeddedServer['target']): Promise<pg.Client |
     if (!rowCount) await session.query(`create database ${DATABASE}`).catch(ignoreDuplicate);
     return session;
   } catch (error) {
-    await session.end().catch(() => undefined);
+    void session.end().catch(() => undefined);
     const code = (error as { code?: string }).code ?? '';
-    // No socket yet, starting up, shutting down, or the connection was cut by a shutdown: try again.
-    if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET', '57P03', '57P01', '57P02', ''].includes(code)) return null;
+    // No socket yet, starting up, shutting down, cut by a shutdown, or no answer in time: try again.
+    if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET', '57P03', '57P01', '57P02', '55P03', ''].includes(code)) return null;
     throw error;
   }
 }
