@@ -10,7 +10,7 @@ import { openPool } from '../src/db/pool.ts';
 import { createEgress } from '../src/layers/egress.ts';
 import { findIn, findInFiles } from './canary.ts';
 import { Deployment } from './deployment.ts';
-import type { Fault } from './servers/s3.ts';
+import type { Fault } from './servers/fault.ts';
 
 /** Every way in which the S3 server can answer, those included that send back what was sent. */
 function faults(secrets: readonly string[]): (Fault | null)[] {

@@ -7,6 +7,7 @@ import type { CrawlQueue } from '../src/jobs/queue.ts';
 import { sweepDueSources } from '../src/jobs/scheduler.ts';
 import { createLog } from '../src/log.ts';
 import { freshDatabase } from './database.ts';
+import { SOURCE_SETTINGS } from './source-settings.ts';
 
 function dueTimes(cron: string, timezone: string, from: string, count: number): string[] {
   const times: string[] = [];
@@ -60,29 +61,18 @@ test('of several schedulers one queues each due time, and what was missed runs o
   const clock: Clock = { now: () => now, sleep: async () => undefined };
   const sent: string[] = [];
   const queue = { send: async (runId: string) => void sent.push(runId) } as unknown as CrawlQueue;
-  const settings = {
-    connectorType: 's3' as const,
-    credentialManager: 'default',
-    credentialId: 'x',
-    path: 's3://docs',
-    include: [],
-    exclude: [],
-    maxBytes: null,
-    guardDocuments: 100,
-    guardShare: 0.5,
-  };
   await addSource(
     db,
     'default',
     collection.id,
-    { ...settings, autoSync: true, schedule: { everySeconds: 60 } },
+    { ...SOURCE_SETTINGS, autoSync: true, schedule: { everySeconds: 60 } },
     new Date(start),
   );
   await addSource(
     db,
     'default',
     collection.id,
-    { ...settings, autoSync: false, schedule: { everySeconds: 60 } },
+    { ...SOURCE_SETTINGS, autoSync: false, schedule: { everySeconds: 60 } },
     new Date(start),
   );
   const sweepAll = async () => {

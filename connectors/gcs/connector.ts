@@ -9,9 +9,9 @@ import type {
   Runtime,
   Source,
 } from '../../src/contract/connector.ts';
-import { ConnectorError } from '../../src/contract/errors.ts';
+import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
-import { checkByUse } from '../../src/contract/source-check.ts';
+
 import { createStorage } from './client.ts';
 import { type GcsCredential, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
@@ -87,18 +87,12 @@ async function read(
   signal.addEventListener('abort', stop, { once: true });
   stream.once('close', () => signal.removeEventListener('abort', stop));
   const headers = await headersOf(stream);
-  if (range && range.start > 0 && !headers['content-range']?.startsWith(`bytes ${range.start}-`)) {
-    stream.destroy();
-    throw new ConnectorError('invalid_request', 'The source does not answer with the range that was asked for.', {
-      operation: 'read',
-      retryable: false,
-    });
-  }
+  assertRange(range, headers['content-range'], stream);
   const contentType = headers['content-type'];
   return {
     ...(contentType ? { contentType } : {}),
     checksums: range ? {} : checksumsOf(headers['x-goog-hash'] ?? ''),
-    body: bodyOf(stream, signal),
+    body: bodyOf(stream, (error) => toConnectorError(error, 'read', signal)),
   };
 }
 
@@ -115,23 +109,12 @@ async function headersOf(stream: Readable): Promise<Headers> {
     stream.once('response', resolve);
     stream.once('error', reject);
   });
-  // Without a reader nothing is asked for; an object that was there when it was listed and is not now has another code.
   stream.read(0);
   const { statusCode, headers } = await answered;
   if (statusCode >= 200 && statusCode < 300) return headers;
   stream.on('error', () => undefined);
   stream.destroy();
   throw Object.assign(new Error('refused'), { code: statusCode, response: { headers } });
-}
-
-async function* bodyOf(stream: Readable, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  try {
-    yield* stream as AsyncIterable<Uint8Array>;
-  } catch (error) {
-    throw toConnectorError(error, 'read', signal);
-  } finally {
-    stream.destroy();
-  }
 }
 
 /** `crc32c=base64,md5=base64`; composite objects have no MD5. */

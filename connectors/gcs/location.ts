@@ -1,4 +1,5 @@
 import { InputError } from '../../src/contract/errors.ts';
+import { folderPrefix } from '../../src/contract/object-store.ts';
 
 export interface GcsLocation {
   readonly bucket: string;
@@ -18,6 +19,6 @@ export function parseLocation(path: string, beginning = ''): GcsLocation {
   if (!found?.[1] || Buffer.byteLength(prefix) > MAX_NAME_BYTES) {
     throw new InputError('invalid_path', 'This is no path of a GCS bucket.', 'Use gs://bucket or gs://bucket/folder');
   }
-  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+  const folder = folderPrefix(prefix);
   return { bucket: found[1], prefix: folder, listed: folder + beginning };
 }

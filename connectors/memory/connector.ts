@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ByteRange, Connector, Entry, Page, Source } from '../../src/contract/connector.ts';
 import { ConnectorError, InputError } from '../../src/contract/errors.ts';
 import { parseFields } from '../../src/contract/fields.ts';
+import { folderPrefix } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 
 /**
@@ -59,8 +60,7 @@ export function memoryBucket(name: string): MemoryBucket {
 function parseLocation(path: string, beginning = ''): MemoryLocation {
   const found = /^memory:\/\/([a-z0-9-]+)(?:\/(.*))?$/s.exec(path);
   if (!found) throw new InputError('invalid_path', 'This is no path of a memory bucket.', 'Use memory://bucket/prefix');
-  const prefix = found[2] ?? '';
-  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+  const folder = folderPrefix(found[2] ?? '');
   return { bucket: found[1] as string, prefix: folder, listed: folder + beginning };
 }
 

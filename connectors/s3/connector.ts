@@ -10,8 +10,9 @@ import type {
   Source,
 } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
+import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
-import { checkByUse } from '../../src/contract/source-check.ts';
+
 import { type RegionalClient, regionalClient } from './client.ts';
 import { parseCredential, requestOptionsOf, type S3Credential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
@@ -72,17 +73,11 @@ async function read(
     stream.destroy();
     throw changed();
   }
-  if (range && range.start > 0 && !output.ContentRange?.startsWith(`bytes ${range.start}-`)) {
-    stream.destroy();
-    throw new ConnectorError('invalid_request', 'The source does not answer with the range that was asked for.', {
-      operation: 'read',
-      retryable: false,
-    });
-  }
+  assertRange(range, output.ContentRange, stream);
   return {
     ...(output.ContentType ? { contentType: output.ContentType } : {}),
     checksums: range ? {} : checksumsOf(output),
-    body: bodyOf(stream, signal),
+    body: bodyOf(stream, (error) => toConnectorError(error, 'read', signal)),
   };
 }
 
@@ -95,16 +90,6 @@ function changed(): ConnectorError {
     operation: 'read',
     retryable: false,
   });
-}
-
-async function* bodyOf(stream: Readable, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  try {
-    yield* stream as AsyncIterable<Uint8Array>;
-  } catch (error) {
-    throw toConnectorError(error, 'read', signal);
-  } finally {
-    stream.destroy();
-  }
 }
 
 /**

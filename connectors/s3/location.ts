@@ -1,4 +1,5 @@
 import { InputError } from '../../src/contract/errors.ts';
+import { folderPrefix } from '../../src/contract/object-store.ts';
 
 export interface S3Location {
   readonly bucket: string;
@@ -18,6 +19,6 @@ export function parseLocation(path: string, beginning = ''): S3Location {
   if (!found?.[1] || Buffer.byteLength(prefix) > MAX_KEY_BYTES) {
     throw new InputError('invalid_path', 'This is no path of an S3 bucket.', 'Use s3://bucket or s3://bucket/folder');
   }
-  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+  const folder = folderPrefix(prefix);
   return { bucket: found[1], prefix: folder, listed: folder + beginning };
 }

@@ -31,9 +31,9 @@ export class Committer {
     else this.#settle(batch);
   }
 
-  /** Takes an entry's outcome; null when nothing is to be written for it. */
-  add(batch: number, outcome: Outcome | null): void {
-    if (outcome) this.#outcomes.push(outcome);
+  /** Takes an entry's outcome. */
+  add(batch: number, outcome: Outcome): void {
+    this.#outcomes.push(outcome);
     const left = (this.#unsettledIn.get(batch) ?? 1) - 1;
     this.#unsettledIn.set(batch, left);
     if (left === 0) this.#settle(batch);
@@ -75,10 +75,5 @@ export class Committer {
       if (!this.#failed) this.#onFailure(error);
       this.#failed = true;
     }
-  }
-
-  /** Commits what there is when the run ends early, so that finished work is not fetched again. */
-  async close(): Promise<void> {
-    await this.flush();
   }
 }

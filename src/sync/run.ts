@@ -73,7 +73,8 @@ async function fetchAll(
     stop.abort(error);
   } finally {
     await fetcher.drain();
-    await committer.close();
+    // Also when the run ends early: what is finished is not fetched again.
+    await committer.flush();
   }
   signal.throwIfAborted();
 }

@@ -7,20 +7,7 @@ import { addSource } from '../../src/collections/sources.ts';
 import type { Database } from '../../src/contract/database.ts';
 import type { Outcome, RunStore } from '../../src/contract/run.ts';
 import { freshDatabase } from '../database.ts';
-
-const SETTINGS = {
-  connectorType: 's3',
-  credentialManager: 'default',
-  credentialId: 'x',
-  path: 's3://docs',
-  include: [],
-  exclude: [],
-  maxBytes: null,
-  autoSync: false,
-  schedule: null,
-  guardDocuments: 100,
-  guardShare: 0.5,
-} as const;
+import { SOURCE_SETTINGS } from '../source-settings.ts';
 
 function stored(key: string, size = 1): Outcome {
   const entry = { key, path: key, version: '1', size, modifiedAt: 0 };
@@ -28,7 +15,7 @@ function stored(key: string, size = 1): Outcome {
 }
 
 async function openSourceRun(db: Database, collectionId: string) {
-  const source = await addSource(db, 'default', collectionId, SETTINGS, null);
+  const source = await addSource(db, 'default', collectionId, SOURCE_SETTINGS, null);
   const runId = await requestRun(db, source.id, 'manual');
   const take = async (): Promise<RunStore> => {
     const taken = await takeRun(db, runId, 'test');

@@ -7,8 +7,8 @@ import { Secret } from '../../src/contract/secret.ts';
 import { createEgress } from '../../src/layers/egress.ts';
 import { withVerification } from '../../src/layers/verify.ts';
 import { bytesOf, connectorConformance, listAll } from '../conformance/connector.ts';
+import type { Fault } from '../servers/fault.ts';
 import { GcsServer } from '../servers/gcs.ts';
-import type { Fault } from '../servers/s3.ts';
 
 const FAULTS = {
   cut: { kind: 'cut', after: 70_000 },

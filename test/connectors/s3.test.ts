@@ -6,7 +6,8 @@ import { Secret } from '../../src/contract/secret.ts';
 import { createEgress } from '../../src/layers/egress.ts';
 import { withVerification } from '../../src/layers/verify.ts';
 import { bytesOf, connectorConformance, listAll } from '../conformance/connector.ts';
-import { type Fault, S3Server } from '../servers/s3.ts';
+import type { Fault } from '../servers/fault.ts';
+import { S3Server } from '../servers/s3.ts';
 import { StsServer } from '../servers/sts.ts';
 
 const KEY = 'AKIAFAKEFAKEFAKEFAKE';

@@ -16,6 +16,7 @@ import { findEnvSecrets } from '../../src/secrets/env/names.ts';
 import { openEnvReader } from '../../src/secrets/env/reader.ts';
 import { freshDatabase } from '../database.ts';
 import { S3Server } from '../servers/s3.ts';
+import { SOURCE_SETTINGS } from '../source-settings.ts';
 
 let server: S3Server;
 let folder: string;
@@ -32,10 +33,7 @@ afterAll(async () => {
 
 async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace = 'default') {
   const collection = await createCollection(db, workspace, 'c');
-  const rules = { include: [], exclude: [], maxBytes: null, guardDocuments: 100, guardShare: 0.5 };
-  const when = { autoSync: false, schedule: null };
-  const where = { connectorType: 's3' as const, credentialManager: 'default', credentialId: 'k', path: 's3://docs' };
-  const source = await addSource(db, workspace, collection.id, { ...where, ...rules, ...when }, null);
+  const source = await addSource(db, workspace, collection.id, SOURCE_SETTINGS, null);
   const json = JSON.stringify({ access_key_id: 'AKIAFAKECRAWL', secret_access_key: 'fake', endpoint: server.endpoint });
   const secrets = findEnvSecrets({ LOCKGATE_SECRET_K: json, LOCKGATE_SECRET_K_TYPE: 's3' });
   const runtime = { clock: systemClock, egress: createEgress([server.endpoint]) };

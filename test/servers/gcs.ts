@@ -1,8 +1,8 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, verify } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { crc32c } from './crc32c.ts';
-import type { Fault } from './s3.ts';
+import { type Fault, faultyBody, sendBody } from './fault.ts';
+import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
 
 /**
  * A Cloud Storage server for tests: the JSON API's listing and media download, and a token endpoint that checks the
@@ -46,17 +46,16 @@ export class GcsServer implements AsyncDisposable {
   #generation = 1_700_000_000_000_000n;
 
   async listen(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    await listenOnLoopback(this.#server);
     return this;
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return endpointOf(this.#server);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await closeServer(this.#server);
   }
 
   /** Makes a service account, and its key file as Google's console gives it out. */
@@ -205,9 +204,7 @@ function sendObject(
   if (range && Number(range[1]) >= object.body.length) return sendError(response, 416, 'range');
   const start = range ? Number(range[1]) : 0;
   const end = range?.[2] ? Math.min(Number(range[2]) + 1, object.body.length) : object.body.length;
-  let body = object.body.subarray(start, end);
-  if (fault?.kind === 'corrupt') body = Buffer.from(body.map((byte) => byte ^ 1));
-  if (fault?.kind === 'short') body = body.subarray(0, Math.floor(body.length / 2));
+  const body = faultyBody(object.body.subarray(start, end), fault);
   const hashes = [`crc32c=${crc32c(object.body).toString('base64')}`];
   if (!object.composite) hashes.push(`md5=${createHash('md5').update(object.body).digest('base64')}`);
   response.writeHead(range ? 206 : 200, {
@@ -219,8 +216,7 @@ function sendObject(
     ...(object.contentEncoding ? { 'content-encoding': object.contentEncoding } : {}),
     ...(range ? { 'content-range': `bytes ${start}-${end - 1}/${object.body.length}` } : {}),
   });
-  if (fault?.kind !== 'cut') return void response.end(body);
-  response.write(body.subarray(0, fault.after), () => response.socket?.destroy());
+  sendBody(response, body, fault);
 }
 
 function sendError(

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type Fault, faultyBody, sendBody } from './fault.ts';
+import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
 import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
 /**
@@ -19,26 +20,6 @@ export interface S3Object {
   /** The MD5 of the customer's key that it is encrypted with (SSE-C), in base64. */
   readonly customerKeyMd5?: string;
 }
-
-/** How a request goes wrong. */
-export type Fault =
-  | {
-      readonly kind: 'error';
-      readonly status: number;
-      readonly code: string;
-      readonly headers?: Record<string, string>;
-      readonly message?: string;
-    }
-  | { readonly kind: 'reset' }
-  /** Answers nothing, for ever. */
-  | { readonly kind: 'stall' }
-  /** Sends this many bytes of the body and cuts the connection. */
-  | { readonly kind: 'cut'; readonly after: number }
-  /** Sends a body whose bytes are not the object's. */
-  | { readonly kind: 'corrupt' }
-  /** Sends a shorter body as if it were whole. */
-  | { readonly kind: 'short' }
-  | { readonly kind: 'delay'; readonly ms: number };
 
 export interface S3Request {
   readonly operation: 'ListObjectsV2' | 'GetObject' | 'HeadBucket' | 'Other';
@@ -66,17 +47,16 @@ export class S3Server implements AsyncDisposable {
   #sorted = new WeakMap<Map<string, S3Object>, string[]>();
 
   async listen(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    await listenOnLoopback(this.#server);
     return this;
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return endpointOf(this.#server);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    await closeServer(this.#server);
   }
 
   put(bucket: string, key: string, body: Buffer | string, more: Partial<S3Object> = {}): void {
@@ -244,9 +224,7 @@ function sendObject(
     return sendError(response, 416, 'InvalidRange', 'The requested range is not satisfiable');
   const start = range ? Number(range[1]) : 0;
   const end = range?.[2] ? Math.min(Number(range[2]) + 1, object.body.length) : object.body.length;
-  let body = object.body.subarray(start, end);
-  if (fault?.kind === 'corrupt') body = Buffer.from(body.map((byte) => byte ^ 1));
-  if (fault?.kind === 'short') body = body.subarray(0, Math.floor(body.length / 2));
+  const body = faultyBody(object.body.subarray(start, end), fault);
   const stated = asked.headers['x-amz-checksum-mode'] === 'ENABLED' && !range ? object.headers : {};
   response.writeHead(range ? 206 : 200, {
     'content-type': object.contentType,
@@ -256,8 +234,7 @@ function sendObject(
     ...(range ? { 'content-range': `bytes ${start}-${end - 1}/${object.body.length}` } : {}),
     ...stated,
   });
-  if (fault?.kind !== 'cut') return void response.end(body);
-  response.write(body.subarray(0, fault.after), () => response.socket?.destroy());
+  sendBody(response, body, fault);
 }
 
 function sendError(

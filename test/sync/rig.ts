@@ -20,6 +20,7 @@ import { DEFAULT_DELETION_GUARD, DEFAULT_LIMITS, type DeletionGuard, type SyncLi
 import { executeRun } from '../../src/sync/run.ts';
 import { commonBeginning, compileSelection, type SelectionRules } from '../../src/sync/selection.ts';
 import { freshDatabase } from '../database.ts';
+import { SOURCE_SETTINGS } from '../source-settings.ts';
 
 /** Limits so small that every boundary is met with a handful of objects. */
 export const TIGHT: SyncLimits = {
@@ -73,25 +74,7 @@ export class Rig implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), 'lockgate-rig-'));
     const name = `rig-${Math.random().toString(36).slice(2)}`;
     const collection = await createCollection(db, 'default', name);
-    const source = await addSource(
-      db,
-      'default',
-      collection.id,
-      {
-        connectorType: 's3',
-        credentialManager: 'default',
-        credentialId: 'none',
-        path: 'memory',
-        include: [],
-        exclude: [],
-        maxBytes: null,
-        autoSync: false,
-        schedule: null,
-        guardDocuments: 100,
-        guardShare: 0.5,
-      },
-      null,
-    );
+    const source = await addSource(db, 'default', collection.id, SOURCE_SETTINGS, null);
     const content = await openDirectoryStore(join(folder, 'content'));
     return new Rig({ db, content, folder, collectionId: collection.id, sourceId: source.id, bucketName: name });
   }
