@@ -33,14 +33,8 @@ const BY_STATUS: Readonly<Record<number, Rule>> = {
   429: ['throttled', true, 'GCS asks for fewer requests.'],
 };
 
-/** Errors of sockets and of the guard, by their codes. */
+/** Errors of sockets, by their codes. */
 const BY_CODE: Readonly<Record<string, Rule>> = {
-  EREFUSED: [
-    'endpoint_refused',
-    false,
-    "The name of the credential's endpoint leads to an internal address.",
-    'If it is meant, list its origin in LOCKGATE_ALLOWED_ENDPOINTS.',
-  ],
   ENOTFOUND: ['unavailable', true, "The endpoint's name is not known.", 'Check universe_domain in the credential.'],
 };
 

@@ -154,6 +154,7 @@ describe('gcs alone', () => {
     expect(() => open('gs://docs', { ...bare, token_uri: 'https://tokens.example.com/token' }, [])).toThrow(refused);
     expect(() => open('gs://docs', { ...bare, token_uri: 'http://169.254.169.254/token' }, [])).toThrow(refused);
     expect(() => open('gs://docs', { ...bare, universe_domain: 'evil.example' }, [])).toThrow(refused);
+    expect(() => open('gs://docs', { ...bare, endpoint: 'https://storage.example.com' }, [])).toThrow(refused);
     const universe = {
       ...bare,
       universe_domain: 'sovereign.example',
