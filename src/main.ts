@@ -3,17 +3,15 @@ import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { openDirectoryStore } from './content/directory.ts';
-import type { Runtime } from './contract/connector.ts';
 import type { ContentStore } from './contract/content-store.ts';
 import type { SecretDirectory } from './contract/secret-manager.ts';
 import { openDatabase } from './db/open.ts';
 import type { OpenDatabase } from './db/pool.ts';
 import { type CrawlParts, crawl } from './jobs/crawl.ts';
-import type { Account, SourceParts } from './jobs/open-source.ts';
+import { Limits, type SourceParts } from './jobs/open-source.ts';
 import { type CrawlQueue, openQueue } from './jobs/queue.ts';
 import { withAudit, withDirectoryAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
-import { AdaptiveLimit } from './layers/limit.ts';
 import { createLog, type Log } from './log.ts';
 import { openDirectory } from './secrets/open-directory.ts';
 import { openReader } from './secrets/open-reader.ts';
@@ -29,7 +27,7 @@ export interface App extends AsyncDisposable {
   /** Executes one run in this process. */
   crawl(runId: string, signal: AbortSignal): Promise<void>;
   /** What opens a source in this process: holds the reader. */
-  sourceParts(account: Account): SourceParts;
+  sourceParts(workspace: string): SourceParts;
 }
 
 /** The name by which references name the deployment's one secret manager. */
@@ -39,7 +37,7 @@ export const DEFAULT_MANAGER = 'default';
 export function openApp(config: Config, defaultLogLevel: NonNullable<Config['logLevel']> = 'silent'): App {
   const log = createLog(config.logLevel ?? defaultLogLevel);
   const audit = fileAuditLog(config.auditFile, systemClock.now);
-  const runtime: Runtime = { clock: systemClock, egress: createEgress(config.allowedEndpoints) };
+  const runtime = { clock: systemClock, egress: createEgress(config.allowedEndpoints), slowDown: () => undefined };
   const closing: (() => PromiseLike<void>)[] = [];
   const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {
     let opened: Promise<T> | undefined;
@@ -58,14 +56,13 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
     kept(openQueue(await database(), (error) => log.error({ error: String(error) }, 'queue'))),
   );
   const content = once(() => openDirectoryStore(config.contentDir));
-  const limits = new Map<string, AdaptiveLimit>();
-  const sourceParts = ({ workspace, connectorType, credentialId }: Account): SourceParts => {
-    const account = JSON.stringify([workspace, connectorType, credentialId]);
-    const limit = limits.get(account) ?? new AdaptiveLimit();
-    limits.set(account, limit);
-    const directory = openDirectory(config.secretManager, workspace, systemClock.now);
-    return { reader: withAudit(openReader(config.secretManager), audit), directory, runtime, limit };
-  };
+  const limits = new Limits(systemClock);
+  const sourceParts = (workspace: string): SourceParts => ({
+    reader: withAudit(openReader(config.secretManager), audit),
+    directory: openDirectory(config.secretManager, workspace, systemClock.now),
+    runtime,
+    limits,
+  });
   const worker = `${hostname()}:${process.pid}`;
   return {
     config,

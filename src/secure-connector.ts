@@ -11,10 +11,9 @@ import {
   type Source,
 } from './contract/connector.ts';
 import { InputError } from './contract/errors.ts';
-import { openSource } from './jobs/open-source.ts';
+import { Limits, openSource } from './jobs/open-source.ts';
 import { withAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
-import { AdaptiveLimit } from './layers/limit.ts';
 import { openDirectory } from './secrets/open-directory.ts';
 import { openReader } from './secrets/open-reader.ts';
 import { commonBeginning, compileSelection } from './sync/selection.ts';
@@ -73,7 +72,7 @@ export function createSecureCloudStorageConnector(
     exclude: settings.exclude ?? [],
     maxBytes: settings.maxBytes ?? null,
   });
-  const limit = new AdaptiveLimit();
+  const limits = new Limits(systemClock);
   const open = async (reason: string): Promise<Source> => {
     const { secretManager, workspace, auditFile, allowedEndpoints } = readConfig();
     const { source } = await openSource(
@@ -90,7 +89,7 @@ export function createSecureCloudStorageConnector(
         reader: withAudit(openReader(secretManager), fileAuditLog(auditFile, systemClock.now)),
         directory: openDirectory(secretManager, workspace, systemClock.now),
         runtime: { clock: systemClock, egress: createEgress(allowedEndpoints) },
-        limit,
+        limits,
       },
     );
     return source;

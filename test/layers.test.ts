@@ -35,10 +35,15 @@ function source(parts: Partial<Source>): Source {
 /** A clock that jumps to where it is told to sleep. */
 function jumpingClock(): Clock & { slept: number[] } {
   const slept: number[] = [];
-  return { now: () => 0, sleep: async (ms) => void slept.push(ms), slept };
+  let now = 0;
+  const sleep = async (ms: number) => {
+    slept.push(ms);
+    now += ms;
+  };
+  return { now: () => now, sleep, slept };
 }
 
-const policy = { attempts: 4, baseDelayMs: 100, maxDelayMs: 300, maxRetryAfterMs: 10_000 };
+const policy = { attempts: 4, throttledForMs: 60_000, baseDelayMs: 100, maxDelayMs: 300, maxRetryAfterMs: 10_000 };
 
 describe('retry', () => {
   test('repeats what is retryable, a bounded number of times, with growing delays', async () => {
@@ -73,7 +78,27 @@ describe('retry', () => {
     const retrying = withRetry(failing, true, clock, policy);
     await expect(retrying.listPage(null, signal)).rejects.toMatchObject({ retryAfterMs: 20_000 });
     await expect(retrying.listPage(null, signal)).rejects.toMatchObject({ code: 'permission_denied' });
-    expect(clock.slept).toEqual([7000]);
+    expect(clock.slept.length).toBe(1);
+    expect(clock.slept[0]).toBeGreaterThanOrEqual(7000);
+    expect(clock.slept[0]).toBeLessThanOrEqual(7100);
+  });
+
+  test('an hour of throttling is waited out, and more than the patience is not', async () => {
+    const clock = jumpingClock();
+    const throttling = (untilMs: number) =>
+      source({
+        listPage: async () => {
+          if (clock.now() < untilMs) throw failure('throttled', true, 120_000);
+          return { entries: [], next: { kind: 'end' } };
+        },
+      });
+    const patient = { ...policy, throttledForMs: 2 * 3_600_000, maxRetryAfterMs: 600_000 };
+    await withRetry(throttling(3_600_000), true, clock, patient).listPage(null, signal);
+    expect(clock.now()).toBeGreaterThanOrEqual(3_600_000);
+    const start = clock.now();
+    const endless = withRetry(throttling(Number.POSITIVE_INFINITY), true, clock, patient);
+    await expect(endless.listPage(null, signal)).rejects.toMatchObject({ code: 'throttled' });
+    expect(clock.now() - start).toBeLessThanOrEqual(2 * 3_600_000);
   });
 
   test('a body goes on from the byte where it broke', async () => {
@@ -98,7 +123,7 @@ describe('retry', () => {
 });
 
 test('a timeout ends a call that ignores its signal, and frees its slot', async () => {
-  const limit = new AdaptiveLimit(1, 1);
+  const limit = new AdaptiveLimit(jumpingClock(), 1, 1);
   const stuck = source({
     listPage: () => new Promise(() => undefined),
     read: async () => ({
@@ -117,7 +142,7 @@ test('a timeout ends a call that ignores its signal, and frees its slot', async 
 
 describe('the adaptive limit', () => {
   test('halves when throttled, once for each window, and grows back by one', async () => {
-    const limit = new AdaptiveLimit(16, 64);
+    const limit = new AdaptiveLimit(jumpingClock(), 16, 64);
     const finish = async (outcome: 'ok' | 'throttled') => (await limit.acquire(signal))(outcome);
     await finish('throttled');
     expect(limit.allowed).toBe(8);
@@ -130,8 +155,25 @@ describe('the adaptive limit', () => {
     expect(limit.allowed).toBeLessThanOrEqual(64);
   });
 
+  test('leaves the account alone for as long as one throttled call was asked to', async () => {
+    const clock = jumpingClock();
+    const limit = new AdaptiveLimit(clock, 4, 4);
+    let calls = 0;
+    const throttledOnce = source({
+      listPage: async () => {
+        if (calls++ === 0) throw failure('throttled', true, 30_000);
+        return { entries: [], next: { kind: 'end' } };
+      },
+    });
+    const limited = withLimit(throttledOnce, limit);
+    await expect(limited.listPage(null, signal)).rejects.toMatchObject({ code: 'throttled' });
+    expect(clock.slept).toEqual([]);
+    await limited.listPage(null, signal);
+    expect(clock.slept).toEqual([30_000]);
+  });
+
   test('never lets more through than it allows, and an aborted waiter leaves the queue', async () => {
-    const limit = new AdaptiveLimit(3, 3);
+    const limit = new AdaptiveLimit(jumpingClock(), 3, 3);
     const held = await Promise.all([1, 2, 3].map(() => limit.acquire(signal)));
     const stop = new AbortController();
     const aborted = limit.acquire(stop.signal);

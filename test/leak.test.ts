@@ -3,13 +3,12 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect, test } from 'vitest';
 import { s3 } from '../connectors/s3/connector.ts';
-import { systemClock } from '../src/clock.ts';
 import { Secret } from '../src/contract/secret.ts';
 import { attachEmbedded } from '../src/db/embedded.ts';
 import { openPool } from '../src/db/pool.ts';
-import { createEgress } from '../src/layers/egress.ts';
 import { findIn, findInFiles } from './canary.ts';
 import { Deployment } from './deployment.ts';
+import { runtimeFor } from './runtime.ts';
 import type { Fault } from './servers/fault.ts';
 
 /** Every way in which the S3 server can answer, those included that send back what was sent. */
@@ -136,7 +135,7 @@ test('no error, source or connector shows the credential, however deep one looks
   await using deployment = await Deployment.start();
   const values = [deployment.secretAccessKey, deployment.accessKeyId];
   deployment.s3.put('docs', 'a', 'text');
-  const runtime = { clock: systemClock, egress: createEgress([deployment.s3.endpoint]) };
+  const runtime = runtimeFor(deployment.s3.endpoint);
   const credential = new Secret(s3.parseCredential(deployment.credential()));
   await using source = s3.open(credential, s3.parseLocation('s3://docs'), runtime);
   const entry = (await source.listPage(null, AbortSignal.timeout(5000))).entries[0];

@@ -23,6 +23,7 @@ export const gcs: Connector<GcsCredential, GcsLocation> = {
   capabilities: { listing: 'snapshot', ranges: true },
   parseCredential,
   parseLocation,
+  quotaOf: (_, { bucket }) => bucket,
   open,
 };
 

@@ -15,6 +15,7 @@ export const memory: Connector<MemoryCredential, MemoryLocation> = {
   capabilities: { listing: 'snapshot', ranges: true },
   parseCredential: (payload) => parseFields(Credential, payload, 'invalid_credential', 'memory credential'),
   parseLocation,
+  quotaOf: (_, { bucket }) => bucket,
   open: (credential, location) => openMemory(credential, location),
 };
 

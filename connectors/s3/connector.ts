@@ -24,6 +24,7 @@ export const s3: Connector<S3Credential, S3Location> = {
   capabilities: { listing: 'snapshot', ranges: true },
   parseCredential,
   parseLocation,
+  quotaOf: (credential, { bucket }) => `${credential.reveal().endpoint ?? 'aws'} ${bucket}`,
   open,
 };
 

@@ -111,7 +111,7 @@ export function check(globals: Globals, id: string): Promise<void> {
         path: record.path,
         purpose: { actor: 'cli', reason: 'check', sourceId: record.id },
       },
-      app.sourceParts(record),
+      app.sourceParts(record.workspace),
     );
     await using open = source;
     const report = await open.check(new AbortController().signal);

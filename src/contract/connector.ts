@@ -14,6 +14,8 @@ export interface Connector<Credential, Location> {
    * begins with that text are listed; their paths stay relative to the location.
    */
   parseLocation(path: string, beginning?: string): Location;
+  /** Names whose requests the source counts together: a bucket, or an app in a tenant. It holds no secret. */
+  quotaOf(credential: Secret<Credential>, location: Location): string;
   open(credential: Secret<Credential>, location: Location, runtime: Runtime): Source;
 }
 
@@ -28,6 +30,8 @@ export interface Capabilities {
 export interface Runtime {
   readonly clock: Clock;
   readonly egress: Egress;
+  /** The source says that its quota is nearly used up: no request begins for so many milliseconds. */
+  readonly slowDown: (ms: number) => void;
 }
 
 export interface Clock {

@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
 import { commonBeginning, compileSelection } from '../sync/selection.ts';
-import { type Account, openSource, type SourceParts } from './open-source.ts';
+import { openSource, type SourceParts } from './open-source.ts';
 
 const LOCK_ATTEMPTS = 10;
 const LOCK_RETRY_MS = 200;
@@ -17,8 +17,8 @@ const LOCK_RETRY_MS = 200;
 export interface CrawlParts {
   readonly db: Database;
   readonly content: ContentStore;
-  /** What opens a source; the adaptive limit in it is shared by every run that uses the credential. */
-  readonly sourceParts: (account: Account) => SourceParts;
+  /** What opens a source of a workspace. */
+  readonly sourceParts: (workspace: string) => SourceParts;
   readonly clock: Clock;
   readonly log: Log;
   /** Names this process in the run's record. */
@@ -90,7 +90,7 @@ async function execute(
       beginning: commonBeginning(record.include),
       purpose: { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id },
     },
-    parts.sourceParts(record),
+    parts.sourceParts(record.workspace),
   );
   await using _closing = source;
   await noteCredentialVersion(parts.db, run.id, credentialVersion);

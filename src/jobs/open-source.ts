@@ -1,8 +1,8 @@
 import { type AnyConnector, loadConnector } from '../../connectors/index.ts';
-import type { ConnectorType, Runtime, Source } from '../contract/connector.ts';
+import type { Clock, ConnectorType, Runtime, Source } from '../contract/connector.ts';
 import { CredentialNotFoundError, CredentialUnusableError, InputError, NoSecretIdsError } from '../contract/errors.ts';
 import type { AccessedSecret, AccessPurpose, SecretDirectory, SecretReader } from '../contract/secret-manager.ts';
-import { type AdaptiveLimit, withLimit } from '../layers/limit.ts';
+import { AdaptiveLimit, withLimit } from '../layers/limit.ts';
 import { withRenewal } from '../layers/renew.ts';
 import { withRetry } from '../layers/retry.ts';
 import { withTimeout } from '../layers/timeout.ts';
@@ -19,18 +19,27 @@ export interface SourceRequest {
   readonly purpose: AccessPurpose;
 }
 
-/** Whose requests are counted together. */
-export interface Account {
-  readonly workspace: string;
-  readonly connectorType: ConnectorType;
-  readonly credentialId: string;
-}
-
 export interface SourceParts {
   readonly reader: SecretReader;
   readonly directory: SecretDirectory;
-  readonly runtime: Runtime;
-  readonly limit: AdaptiveLimit;
+  readonly runtime: Omit<Runtime, 'slowDown'>;
+  readonly limits: Limits;
+}
+
+/** The adaptive limits of this process, one for each quota, shared by all sources that draw on it. */
+export class Limits {
+  readonly #byQuota = new Map<string, AdaptiveLimit>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  of(quota: string): AdaptiveLimit {
+    const limit = this.#byQuota.get(quota) ?? new AdaptiveLimit(this.#clock);
+    this.#byQuota.set(quota, limit);
+    return limit;
+  }
 }
 
 /**
@@ -46,14 +55,17 @@ export async function openSource(
   const location = connector.parseLocation(request.path, request.beginning);
   const accessed = await access(request, parts);
   let version = accessed.ref.version;
-  const first = connector.open(parsed(connector, accessed), location, parts.runtime);
+  const credential = parsed(connector, accessed);
+  const limit = parts.limits.of(`${connector.type} ${connector.quotaOf(credential, location)}`);
+  const runtime: Runtime = { ...parts.runtime, slowDown: (ms) => limit.pause(ms) };
+  const first = connector.open(credential, location, runtime);
   const renewed = withRenewal(first, async () => {
     const latest = await access(request, parts);
     if (latest.ref.version === version) return null;
     version = latest.ref.version;
-    return connector.open(parsed(connector, latest), location, parts.runtime);
+    return connector.open(parsed(connector, latest), location, runtime);
   });
-  const limited = withLimit(withTimeout(renewed), parts.limit);
+  const limited = withLimit(withTimeout(renewed), limit);
   const retried = withRetry(limited, connector.capabilities.ranges, parts.runtime.clock);
   return { source: withVerification(retried), credentialVersion: version };
 }

@@ -1,4 +1,4 @@
-import type { Source } from '../contract/connector.ts';
+import type { Clock, Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 
 export const MIN_CONCURRENCY = 1;
@@ -8,16 +8,20 @@ export const MAX_CONCURRENCY = 64;
 /**
  * How many requests may be under way against one account. Additive increase, multiplicative decrease: a window's worth
  * of successes adds one, a throttled answer halves it, once for each window so that one burst does not end at one.
+ * When the source says how long it wants to be left alone, nobody begins a request before that.
  */
 export class AdaptiveLimit {
   #allowed: number;
   #active = 0;
   #successes = 0;
   #sinceDecrease = 0;
+  #pausedUntil = 0;
+  readonly #clock: Clock;
   readonly #max: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(initial: number = INITIAL_CONCURRENCY, max: number = MAX_CONCURRENCY) {
+  constructor(clock: Clock, initial: number = INITIAL_CONCURRENCY, max: number = MAX_CONCURRENCY) {
+    this.#clock = clock;
     this.#allowed = Math.min(initial, max);
     this.#max = max;
     this.#sinceDecrease = Number.POSITIVE_INFINITY;
@@ -33,9 +37,18 @@ export class AdaptiveLimit {
 
   /** Resolves with the function that gives the place back; it may be called more than once. */
   async acquire(signal: AbortSignal): Promise<(outcome: 'ok' | 'throttled' | 'other') => void> {
-    signal.throwIfAborted();
-    if (this.#active >= this.#allowed) await this.#wait(signal);
-    else this.#active++;
+    for (;;) {
+      signal.throwIfAborted();
+      const pause = this.#pausedUntil - this.#clock.now();
+      if (pause > 0) {
+        await this.#clock.sleep(pause, signal);
+      } else if (this.#active < this.#allowed) {
+        this.#active++;
+        break;
+      } else {
+        await this.#turn(signal);
+      }
+    }
     let held = true;
     return (outcome) => {
       if (!held) return;
@@ -47,28 +60,29 @@ export class AdaptiveLimit {
     };
   }
 
-  #wait(signal: AbortSignal): Promise<void> {
+  /** Begins no request for so many milliseconds. */
+  pause(ms: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + ms);
+  }
+
+  /** Resolves when a place may be free. */
+  #turn(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const admitted = () => {
+      const called = () => {
         signal.removeEventListener('abort', aborted);
-        this.#active++;
         resolve();
       };
       const aborted = () => {
-        this.#waiting.splice(this.#waiting.indexOf(admitted), 1);
+        this.#waiting.splice(this.#waiting.indexOf(called), 1);
         reject(signal.reason);
       };
       signal.addEventListener('abort', aborted, { once: true });
-      this.#waiting.push(admitted);
+      this.#waiting.push(called);
     });
   }
 
   #admit(): void {
-    while (this.#active < this.#allowed) {
-      const next = this.#waiting.shift();
-      if (!next) return;
-      next();
-    }
+    for (let free = this.#allowed - this.#active; free > 0; free--) this.#waiting.shift()?.();
   }
 
   #succeeded(): void {
@@ -98,36 +112,39 @@ export function withLimit(source: Source, limit: AdaptiveLimit): Source {
         release('ok');
         return page;
       } catch (error) {
-        release(outcomeOf(error));
-        throw error;
+        throw released(error, release, limit);
       }
     },
     read: async (entry, range, signal) => {
       const release = await limit.acquire(signal);
       try {
         const content = await source.read(entry, range, signal);
-        return { ...content, body: holding(content.body, release) };
+        return { ...content, body: holding(content.body, release, limit) };
       } catch (error) {
-        release(outcomeOf(error));
-        throw error;
+        throw released(error, release, limit);
       }
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }
 
-async function* holding(body: AsyncIterable<Uint8Array>, release: (outcome: 'ok' | 'throttled' | 'other') => void) {
+type Release = Awaited<ReturnType<AdaptiveLimit['acquire']>>;
+
+async function* holding(body: AsyncIterable<Uint8Array>, release: Release, limit: AdaptiveLimit) {
   try {
     yield* body;
     release('ok');
   } catch (error) {
-    release(outcomeOf(error));
-    throw error;
+    throw released(error, release, limit);
   } finally {
     release('other');
   }
 }
 
-function outcomeOf(error: unknown): 'throttled' | 'other' {
-  return error instanceof ConnectorError && error.code === 'throttled' ? 'throttled' : 'other';
+/** Gives the place back with what the failure says of the account, and returns the failure. */
+function released(error: unknown, release: Release, limit: AdaptiveLimit): unknown {
+  const throttled = error instanceof ConnectorError && error.code === 'throttled';
+  if (throttled && error.retryAfterMs) limit.pause(error.retryAfterMs);
+  release(throttled ? 'throttled' : 'other');
+  return error;
 }

@@ -2,8 +2,10 @@ import type { ByteRange, Clock, Content, Entry, Source } from '../contract/conne
 import { ConnectorError } from '../contract/errors.ts';
 
 export interface RetryPolicy {
-  /** How often one call is tried in all. */
+  /** How often one call is tried in all; throttled answers do not count. */
   readonly attempts: number;
+  /** For how long a call waits while all that it hears is that there are too many requests. */
+  readonly throttledForMs: number;
   readonly baseDelayMs: number;
   readonly maxDelayMs: number;
   /** A source that asks for more patience than this fails instead. */
@@ -12,6 +14,7 @@ export interface RetryPolicy {
 
 export const DEFAULT_RETRY: RetryPolicy = {
   attempts: 6,
+  throttledForMs: 6 * 3_600_000,
   baseDelayMs: 200,
   maxDelayMs: 20_000,
   maxRetryAfterMs: 3_600_000,
@@ -19,16 +22,18 @@ export const DEFAULT_RETRY: RetryPolicy = {
 
 /**
  * Repeats calls that failed with a retryable `ConnectorError`, after an exponential delay with full jitter or as long
- * as the source asked. A body that breaks off goes on from where it was with a ranged read, where the source has
+ * as the source asked. A throttled call waits for hours rather than fail: whoever throttles is there, and a run that
+ * gives up only asks for everything again. A body that breaks off goes on from where it was with a ranged read, where the source has
  * ranges, and is only then given up; each byte that arrives starts the count anew.
  */
 export function withRetry(source: Source, ranges: boolean, clock: Clock, policy: RetryPolicy = DEFAULT_RETRY): Source {
   const again = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
-    for (let attempt = 1; ; attempt++) {
+    const patience = new Patience(policy, clock);
+    for (;;) {
       try {
         return await call();
       } catch (error) {
-        await pause(error, attempt, policy, clock, signal);
+        await patience.pause(error, signal);
       }
     }
   };
@@ -45,11 +50,12 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
   async function* resume(first: Content, entry: Entry, range: ByteRange | undefined, signal: AbortSignal) {
     let body = first.body;
     let offset = range?.start ?? 0;
-    for (let attempt = 1; ; ) {
+    const patience = new Patience(policy, clock);
+    for (;;) {
       try {
         for await (const chunk of body) {
           offset += chunk.length;
-          attempt = 1;
+          patience.restore();
           yield chunk;
         }
         const end = range?.end ?? entry.size;
@@ -59,7 +65,7 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
           retryable: true,
         });
       } catch (error) {
-        await pause(error, attempt++, policy, clock, signal);
+        await patience.pause(error, signal);
         const rest = { start: offset, ...(range?.end === undefined ? {} : { end: range.end }) };
         body = (await again(signal, () => source.read(entry, rest, signal))).body;
       }
@@ -67,12 +73,44 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
   }
 }
 
-/** Waits before the next attempt, or throws the error when there is none. */
-async function pause(error: unknown, attempt: number, policy: RetryPolicy, clock: Clock, signal: AbortSignal) {
-  signal.throwIfAborted();
-  if (!(error instanceof ConnectorError) || !error.retryable || attempt >= policy.attempts) throw error;
-  const asked = error.retryAfterMs ?? 0;
-  if (asked > policy.maxRetryAfterMs) throw error;
-  const ceiling = Math.min(policy.maxDelayMs, policy.baseDelayMs * 2 ** (attempt - 1));
-  await clock.sleep(Math.max(asked, Math.random() * ceiling), signal);
+/** What one call has left to try. */
+class Patience {
+  readonly #policy: RetryPolicy;
+  readonly #clock: Clock;
+  #failures = 0;
+  #throttled = 0;
+  #throttledSince: number | null = null;
+
+  constructor(policy: RetryPolicy, clock: Clock) {
+    this.#policy = policy;
+    this.#clock = clock;
+  }
+
+  restore(): void {
+    this.#failures = 0;
+    this.#throttled = 0;
+    this.#throttledSince = null;
+  }
+
+  /** Waits before the next attempt, or throws the error when there is none. */
+  async pause(error: unknown, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!(error instanceof ConnectorError) || !error.retryable) throw error;
+    const { attempts, throttledForMs, maxRetryAfterMs, baseDelayMs, maxDelayMs } = this.#policy;
+    const asked = error.retryAfterMs ?? 0;
+    if (asked > maxRetryAfterMs) throw error;
+    let repeats: number;
+    if (error.code === 'throttled') {
+      const now = this.#clock.now();
+      this.#throttledSince ??= now;
+      if (now + asked - this.#throttledSince > throttledForMs) throw error;
+      repeats = ++this.#throttled;
+    } else {
+      this.#throttledSince = null;
+      repeats = ++this.#failures;
+      if (repeats >= attempts) throw error;
+    }
+    const ceiling = Math.min(maxDelayMs, baseDelayMs * 2 ** (repeats - 1));
+    await this.#clock.sleep(asked + Math.random() * ceiling, signal);
+  }
 }

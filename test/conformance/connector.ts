@@ -94,8 +94,8 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
       );
     };
     const layered = (prefix: string, timeoutMs = 5000): Source => {
-      const policy = { attempts: 4, baseDelayMs: 1, maxDelayMs: 5, maxRetryAfterMs: 60_000 };
-      const limited = withLimit(withTimeout(bare(prefix), timeoutMs), new AdaptiveLimit());
+      const policy = { attempts: 4, throttledForMs: 60_000, baseDelayMs: 1, maxDelayMs: 5, maxRetryAfterMs: 60_000 };
+      const limited = withLimit(withTimeout(bare(prefix), timeoutMs), new AdaptiveLimit(systemClock));
       return withVerification(withRetry(limited, harness.connector.capabilities.ranges, systemClock, policy));
     };
 

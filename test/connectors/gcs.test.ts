@@ -2,11 +2,10 @@ import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gcs } from '../../connectors/gcs/connector.ts';
-import { systemClock } from '../../src/clock.ts';
 import { Secret } from '../../src/contract/secret.ts';
-import { createEgress } from '../../src/layers/egress.ts';
 import { withVerification } from '../../src/layers/verify.ts';
 import { bytesOf, connectorConformance, listAll } from '../conformance/connector.ts';
+import { runtimeFor } from '../runtime.ts';
 import type { Fault } from '../servers/fault.ts';
 import { GcsServer } from '../servers/gcs.ts';
 
@@ -29,7 +28,7 @@ connectorConformance('gcs', async () => {
   server.accounts.delete(revoked.client_email as string);
   return {
     connector: gcs,
-    runtime: { clock: systemClock, egress: createEgress([server.endpoint]) },
+    runtime: runtimeFor(server.endpoint),
     credential: { ...file, endpoint: server.endpoint },
     rejectedCredential: revoked,
     requiredFields: ['type', 'project_id', 'private_key', 'client_email'],
@@ -65,10 +64,7 @@ describe('gcs alone', () => {
   });
   afterAll(() => server[Symbol.asyncDispose]());
   const open = (path: string, more: Record<string, unknown> = {}, allowed = [server.endpoint]) =>
-    gcs.open(new Secret(gcs.parseCredential({ ...file, ...more })), gcs.parseLocation(path), {
-      clock: systemClock,
-      egress: createEgress(allowed),
-    });
+    gcs.open(new Secret(gcs.parseCredential({ ...file, ...more })), gcs.parseLocation(path), runtimeFor(...allowed));
 
   test('one token serves many calls, and a new one is fetched when it has expired', async () => {
     server.put('docs', 'token/a', 'x');

@@ -1,13 +1,12 @@
 import { memory, memoryBucket } from '../../connectors/memory/connector.ts';
-import { systemClock } from '../../src/clock.ts';
-import { createEgress } from '../../src/layers/egress.ts';
 import { connectorConformance } from '../conformance/connector.ts';
+import { runtimeFor } from '../runtime.ts';
 
 connectorConformance('memory', async () => {
   const bucket = memoryBucket('conformance');
   return {
     connector: memory,
-    runtime: { clock: systemClock, egress: createEgress([]) },
+    runtime: runtimeFor(),
     credential: { password: bucket.password },
     rejectedCredential: { password: 'wrong' },
     requiredFields: ['password'],

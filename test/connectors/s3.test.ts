@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { s3 } from '../../connectors/s3/connector.ts';
-import { systemClock } from '../../src/clock.ts';
 import { Secret } from '../../src/contract/secret.ts';
-import { createEgress } from '../../src/layers/egress.ts';
 import { withVerification } from '../../src/layers/verify.ts';
 import { bytesOf, connectorConformance, listAll } from '../conformance/connector.ts';
+import { runtimeFor } from '../runtime.ts';
 import type { Fault } from '../servers/fault.ts';
 import { S3Server } from '../servers/s3.ts';
 import { StsServer } from '../servers/sts.ts';
@@ -29,7 +28,7 @@ connectorConformance('s3', async () => {
   server.buckets.set('docs', new Map());
   return {
     connector: s3,
-    runtime: { clock: systemClock, egress: createEgress([server.endpoint]) },
+    runtime: runtimeFor(server.endpoint),
     credential: { access_key_id: KEY, secret_access_key: SECRET, endpoint: server.endpoint },
     rejectedCredential: { access_key_id: KEY, secret_access_key: 'wrong', endpoint: server.endpoint },
     requiredFields: ['access_key_id', 'secret_access_key'],
@@ -66,7 +65,7 @@ describe('s3 alone', () => {
   afterAll(() => server[Symbol.asyncDispose]());
   const open = (path: string, more: Record<string, unknown> = {}, allowed = [server.endpoint]) => {
     const credential = { access_key_id: KEY, secret_access_key: SECRET, endpoint: server.endpoint, ...more };
-    const runtime = { clock: systemClock, egress: createEgress(allowed) };
+    const runtime = runtimeFor(...allowed);
     return s3.open(new Secret(s3.parseCredential(credential)), s3.parseLocation(path), runtime);
   };
 

@@ -8,13 +8,13 @@ import { findRun, requestRun } from '../../src/collections/runs.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
 import { type CrawlParts, crawl, runLock } from '../../src/jobs/crawl.ts';
-import { createEgress } from '../../src/layers/egress.ts';
-import { AdaptiveLimit } from '../../src/layers/limit.ts';
+import { Limits } from '../../src/jobs/open-source.ts';
 import { createLog } from '../../src/log.ts';
 import { openEnvDirectory } from '../../src/secrets/env/directory.ts';
 import { findEnvSecrets } from '../../src/secrets/env/names.ts';
 import { openEnvReader } from '../../src/secrets/env/reader.ts';
 import { freshDatabase } from '../database.ts';
+import { runtimeFor } from '../runtime.ts';
 import { S3Server } from '../servers/s3.ts';
 import { SOURCE_SETTINGS } from '../source-settings.ts';
 
@@ -36,12 +36,12 @@ async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace 
   const source = await addSource(db, workspace, collection.id, SOURCE_SETTINGS, null);
   const json = JSON.stringify({ access_key_id: 'AKIAFAKECRAWL', secret_access_key: 'fake', endpoint: server.endpoint });
   const secrets = findEnvSecrets({ LOCKGATE_SECRET_K: json, LOCKGATE_SECRET_K_TYPE: 's3' });
-  const runtime = { clock: systemClock, egress: createEgress([server.endpoint]) };
-  const limit = new AdaptiveLimit();
+  const runtime = runtimeFor(server.endpoint);
+  const limits = new Limits(systemClock);
   const parts: CrawlParts = {
     db,
     content: await openDirectoryStore(join(folder, 'content')),
-    sourceParts: () => ({ reader: openEnvReader(secrets), directory: openEnvDirectory(secrets), runtime, limit }),
+    sourceParts: () => ({ reader: openEnvReader(secrets), directory: openEnvDirectory(secrets), runtime, limits }),
     clock: systemClock,
     log: createLog('silent'),
     worker: 'test',

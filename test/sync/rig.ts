@@ -15,11 +15,11 @@ import type { ContentStore } from '../../src/contract/content-store.ts';
 import type { Database } from '../../src/contract/database.ts';
 import type { RunStore } from '../../src/contract/run.ts';
 import { Secret } from '../../src/contract/secret.ts';
-import { createEgress } from '../../src/layers/egress.ts';
 import { DEFAULT_DELETION_GUARD, DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from '../../src/sync/limits.ts';
 import { executeRun } from '../../src/sync/run.ts';
 import { commonBeginning, compileSelection, type SelectionRules } from '../../src/sync/selection.ts';
 import { freshDatabase } from '../database.ts';
+import { runtimeFor } from '../runtime.ts';
 import { SOURCE_SETTINGS } from '../source-settings.ts';
 
 /** Limits so small that every boundary is met with a handful of objects. */
@@ -93,7 +93,7 @@ export class Rig implements AsyncDisposable {
       memory.open(
         new Secret({ password: this.bucket.password }),
         { bucket: this.bucketName, prefix: '', listed: commonBeginning(this.rules.include) },
-        { clock: systemClock, egress: createEgress([]) },
+        runtimeFor(),
       ),
     );
     const result = await executeRun(
