@@ -16,6 +16,7 @@ import { withAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import { openDirectory } from './secrets/open-directory.ts';
 import { openReader } from './secrets/open-reader.ts';
+import { followChanges, memoryMirror, withMirror } from './sync/mirror.ts';
 import { commonBeginning, compileSelection } from './sync/selection.ts';
 
 export interface SecureConnectorConfig {
@@ -73,9 +74,9 @@ export function createSecureCloudStorageConnector(
     maxBytes: settings.maxBytes ?? null,
   });
   const limits = new Limits(systemClock);
-  const open = async (reason: string): Promise<Source> => {
+  const open = async (reason: string) => {
     const { secretManager, workspace, auditFile, allowedEndpoints } = readConfig();
-    const { source } = await openSource(
+    return openSource(
       {
         connectorType,
         manager: 'default',
@@ -92,18 +93,18 @@ export function createSecureCloudStorageConnector(
         limits,
       },
     );
-    return source;
   };
   return {
     type: connectorType,
     credentialId,
     check: async (signal = never()) => {
-      await using source = await open('check');
+      const { source } = await open('check');
+      await using _closing = source;
       return await source.check(signal);
     },
     list: (signal = never()) => listEntries(open, select, signal),
     read: async (entry, range, signal = never()) => {
-      const source = await open('read');
+      const { source } = await open('read');
       try {
         const content = await source.read(entry, range, signal);
         return { ...content, body: closingAfter(content.body, source) };
@@ -116,11 +117,13 @@ export function createSecureCloudStorageConnector(
 }
 
 async function* listEntries(
-  open: (reason: string) => Promise<Source>,
+  open: (reason: string) => ReturnType<typeof openSource>,
   select: ReturnType<typeof compileSelection>,
   signal: AbortSignal,
 ): AsyncIterable<Entry> {
-  await using source = await open('list');
+  const { source: opened, listing } = await open('list');
+  await using _closing = opened;
+  const source = listing === 'delta' ? await everythingOf(opened, signal) : opened;
   let position: string | null = null;
   for (;;) {
     const page: Awaited<ReturnType<Source['listPage']>> = await source.listPage(position, signal);
@@ -128,6 +131,13 @@ async function* listEntries(
     if (page.next.kind === 'end') return;
     position = page.next.pageToken;
   }
+}
+
+/** A source that lists changes, as one that lists what it has. */
+async function everythingOf(source: Source, signal: AbortSignal): Promise<Source> {
+  const mirror = memoryMirror();
+  await followChanges(source, mirror, signal);
+  return withMirror(source, mirror);
 }
 
 async function* closingAfter(body: AsyncIterable<Uint8Array>, source: Source): AsyncIterable<Uint8Array> {

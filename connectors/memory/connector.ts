@@ -38,6 +38,8 @@ interface MemoryObject {
 export class MemoryBucket {
   readonly objects = new Map<string, MemoryObject>();
   pageSize = 1000;
+  /** The order of listings: of the keys' UTF-8 bytes, of their UTF-16 units, or none that means anything. */
+  order: 'bytes' | 'utf16' | 'none' = 'bytes';
   password = 'open sesame';
   #writes = 0;
 
@@ -95,11 +97,17 @@ function openMemory(credential: Secret<MemoryCredential>, location: MemoryLocati
   };
 }
 
+const ORDERS: Readonly<Record<MemoryBucket['order'], (a: string, b: string) => number>> = {
+  bytes: (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)),
+  utf16: (a, b) => (a === b ? 0 : a < b ? -1 : 1),
+  none: (a, b) => ORDERS.utf16([...a].reverse().join(''), [...b].reverse().join('')),
+};
+
 function pageOf(bucket: MemoryBucket, { prefix, listed }: MemoryLocation, after: string | null): Page {
   const keys = [...bucket.objects.keys()]
     .filter((key) => key.startsWith(listed))
-    .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-    .filter((key) => after === null || Buffer.compare(Buffer.from(key), Buffer.from(after)) > 0);
+    .sort(ORDERS[bucket.order])
+    .filter((key) => after === null || ORDERS[bucket.order](key, after) > 0);
   const entries = keys.slice(0, bucket.pageSize).map((key): Entry => {
     const object = bucket.objects.get(key) as MemoryObject;
     const path = key.slice(prefix.length);

@@ -14,7 +14,7 @@ export function list(globals: Globals, options: { collection?: string; limit: nu
     const items = await listRuns(db, app.config.workspace, filter, options.limit);
     if (globals.json) return printJson({ items });
     printTable(
-      ['id', 'collection', 'state', 'started', 'added', 'changed', 'removed', 'failed', 'fetched'],
+      ['id', 'collection', 'state', 'started', 'added', 'changed', 'moved', 'removed', 'failed', 'fetched'],
       items.map((run) => [
         run.id,
         run.collection,
@@ -22,6 +22,7 @@ export function list(globals: Globals, options: { collection?: string; limit: nu
         run.startedAt,
         run.added,
         run.changed,
+        run.moved,
         run.removed,
         run.failed,
         bytes(run.bytes),
@@ -70,6 +71,7 @@ function factsOf(run: RunRecord): [string, unknown][] {
     ['unchanged', run.unchanged],
     ['added', run.added],
     ['changed', run.changed],
+    ['moved', run.moved],
     ['removed', run.removed],
     ['failed', run.failed],
     ['fetched', bytes(run.bytes)],

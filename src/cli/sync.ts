@@ -88,8 +88,8 @@ function report(globals: Globals, runs: readonly RunRecord[]): void {
 }
 
 function figures(run: RunRecord): string {
-  const { added, changed, removed, unchanged, excluded } = run;
-  return `${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged, ${excluded} left out; ${bytes(run.bytes)} fetched.`;
+  const { added, changed, moved, removed, unchanged, excluded } = run;
+  return `${added} added, ${changed} changed, ${moved} moved, ${removed} removed, ${unchanged} unchanged, ${excluded} left out; ${bytes(run.bytes)} fetched.`;
 }
 
 function exitCode(runs: readonly RunRecord[]): number {

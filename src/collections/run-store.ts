@@ -1,10 +1,11 @@
-import type { Entry } from '../contract/connector.ts';
+import { type Entry, UNREADABLE_REASONS } from '../contract/connector.ts';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { Checkpoint, FetchBatch, IndexRow, Outcome, RunFigures, RunStore } from '../contract/run.ts';
 import { newId } from './id.ts';
+import { openMirror } from './mirror.ts';
 
-interface OwnedRun {
+export interface OwnedRun {
   readonly id: string;
   readonly attempt: number;
   readonly sourceId: string;
@@ -17,20 +18,22 @@ export function openRunStore(db: Database, run: OwnedRun): RunStore {
     progress: () => readProgress(db, run),
     indexRange: (after, upTo, limit) =>
       db.query<IndexRow>(
-        `select key, version, size from lockgate.document
+        `select key, path, version, coalesce(listed_size, size) as size from lockgate.document
           where source_id = $1 and ($2::text is null or key > $2) and ($3::text is null or key <= $3)
           order by key limit $4`,
         [run.sourceId, after, upTo, limit],
       ),
     indexRows: (keys) =>
-      db.query<IndexRow>('select key, version, size from lockgate.document where source_id = $1 and key = any($2)', [
-        run.sourceId,
-        keys,
-      ]),
+      db.query<IndexRow>(
+        'select key, path, version, coalesce(listed_size, size) as size from lockgate.document where source_id = $1 and key = any($2)',
+        [run.sourceId, keys],
+      ),
     pendingBatches: () =>
       db.query<FetchBatch>('select number, entries from lockgate.fetch_batch where run_id = $1 order by number', [
         run.id,
       ]),
+    restartUnordered: () => db.transaction((tx) => restartUnordered(tx, run)),
+    mirror: openMirror(db, run.sourceId, (tx) => claim(tx, run, {})),
     checkpoint: (step) => db.transaction((tx) => writeCheckpoint(tx, run, step)),
     commit: (outcomes, settled) => db.transaction((tx) => writeOutcomes(tx, run, outcomes, settled)),
     missingShare: () => readMissingShare(db, run),
@@ -41,7 +44,7 @@ export function openRunStore(db: Database, run: OwnedRun): RunStore {
 
 async function readProgress(db: Queryable, run: OwnedRun) {
   const [row] = await db.query<Awaited<ReturnType<RunStore['progress']>>>(
-    `select position, through, listing_complete as "listingComplete", next_batch as "nextBatch", approved
+    `select position, through, listing_complete as "listingComplete", next_batch as "nextBatch", approved, unordered
        from lockgate.run where id = $1 and attempt = $2`,
     [run.id, run.attempt],
   );
@@ -66,6 +69,7 @@ const FIGURE_COLUMNS: Readonly<Record<keyof RunFigures, string>> = {
   unchanged: 'unchanged',
   added: 'added',
   changed: 'changed',
+  moved: 'moved',
   removed: 'removed',
   failed: 'failed',
   bytes: 'bytes',
@@ -105,7 +109,55 @@ async function writeCheckpoint(tx: Queryable, run: OwnedRun, step: Checkpoint): 
       step.missing,
     ]);
   }
+  if (step.seen.length > 0) {
+    await tx.query('update lockgate.document set seen_run = $2 where source_id = $1 and key = any($3)', [
+      run.sourceId,
+      run.id,
+      step.seen,
+    ]);
+  }
+  if (step.listingComplete) {
+    await tx.query(
+      `update lockgate.document d set missing_run = r.id from lockgate.run r
+        where r.id = $1 and r.unordered and d.source_id = r.source_id and d.seen_run is distinct from r.id`,
+      [run.id],
+    );
+  }
+  if (step.moved.length > 0) await writeMoves(tx, run, step.moved);
   await writeFailures(tx, run, step.unreadable.map(unreadableReason));
+}
+
+async function restartUnordered(tx: Queryable, run: OwnedRun): Promise<void> {
+  await claim(tx, run, {});
+  await tx.query(
+    `update lockgate.run set unordered = true, position = null, through = null, pages = 0, listed = 0, excluded = 0,
+            unchanged = 0 where id = $1`,
+    [run.id],
+  );
+  await tx.query('update lockgate.document set missing_run = null where missing_run = $1', [run.id]);
+}
+
+async function writeMoves(tx: Queryable, run: OwnedRun, entries: readonly Entry[]): Promise<void> {
+  const moved = [...new Map(entries.map((entry) => [entry.key, entry])).values()];
+  const first = await takeNumbers(tx, run, moved.length);
+  await tx.query(
+    `with moved as (
+       update lockgate.document d set path = row.path, modified_at = row.modified_at
+         from unnest($1::text[], $2::text[], $3::timestamptz[]) with ordinality as row (key, path, modified_at, n)
+        where d.source_id = $4 and d.key = row.key returning d.*, row.n
+     )
+     insert into lockgate.change (collection_id, number, kind, document_id, source_id, key, path, version, size, sha256, run_id)
+     select $5, $6 + row_number() over (order by n) - 1, 'moved', id, source_id, key, path, version, size, sha256, $7 from moved`,
+    [
+      moved.map(({ key }) => key),
+      moved.map(({ path }) => path),
+      moved.map(({ modifiedAt }) => new Date(modifiedAt)),
+      run.sourceId,
+      run.collectionId,
+      first,
+      run.id,
+    ],
+  );
 }
 
 interface Failure {
@@ -115,16 +167,15 @@ interface Failure {
 }
 
 function unreadableReason(entry: Entry): Failure {
-  if (entry.unreadable === 'archived') {
-    const message = 'The object is in an archive tier and must be restored before it can be read.';
-    return { entry, code: 'archived', message };
-  }
+  if (entry.unreadable) return { entry, code: entry.unreadable, message: UNREADABLE_REASONS[entry.unreadable] };
   return { entry, code: 'unsupported_key', message: 'The key has characters that cannot be stored.' };
 }
 
 async function writeOutcomes(tx: Queryable, run: OwnedRun, outcomes: readonly Outcome[], settled: readonly number[]) {
   const failures = outcomes.filter((outcome) => outcome.kind === 'failed');
-  const stored = outcomes.filter((outcome) => outcome.kind === 'stored');
+  // A listing in no order may have had a key twice: the later one counts.
+  const byKey = new Map(outcomes.flatMap((each) => (each.kind === 'stored' ? [[each.entry.key, each] as const] : [])));
+  const stored = [...byKey.values()];
   const keys = stored.map(({ entry }) => entry.key);
   const known = await tx.query<{ id: string; key: string; size: number }>(
     'select id, key, size from lockgate.document where source_id = $1 and key = any($2)',
@@ -167,20 +218,22 @@ async function writeDocuments(tx: Queryable, run: OwnedRun, stored: readonly Sto
     stored.map(({ content }) => Buffer.from(content.sha256, 'hex')),
     stored.map(({ entry }) => (ids.has(entry.key) ? 'changed' : 'added')),
     stored.map((_, i) => first + i),
+    stored.map(({ warning }) => warning),
+    stored.map(({ entry, content }) => (entry.size === content.size ? null : entry.size)),
   ];
   await tx.query(
     `with input as (
-       select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], $9::text[], $10::bigint[])
-         as row (id, key, path, version, size, modified_at, content_type, sha256, kind, number)
+       select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], $9::text[], $10::bigint[], $11::text[], $12::bigint[])
+         as row (id, key, path, version, size, modified_at, content_type, sha256, kind, number, warning, listed_size)
      ), fed as (
        insert into lockgate.change (collection_id, number, kind, document_id, source_id, key, path, version, size, sha256, run_id)
-       select $12, number, kind, id, $11, key, path, version, size, sha256, $13 from input
+       select $14, number, kind, id, $13, key, path, version, size, sha256, $15 from input
      )
-     insert into lockgate.document (id, source_id, key, path, version, size, modified_at, content_type, sha256)
-     select id, $11, key, path, version, size, modified_at, content_type, sha256 from input
+     insert into lockgate.document (id, source_id, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, seen_run)
+     select id, $13, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, $15 from input
      on conflict (source_id, key) do update set path = excluded.path, version = excluded.version, size = excluded.size,
        modified_at = excluded.modified_at, content_type = excluded.content_type, sha256 = excluded.sha256,
-       stored_at = now(), missing_run = null`,
+       warning = excluded.warning, listed_size = excluded.listed_size, seen_run = excluded.seen_run, stored_at = now(), missing_run = null`,
     [...columns, run.sourceId, run.collectionId, run.id],
   );
 }

@@ -17,6 +17,7 @@ export interface RunRecord {
   readonly unchanged: number;
   readonly added: number;
   readonly changed: number;
+  readonly moved: number;
   readonly removed: number;
   readonly failed: number;
   readonly bytes: number;
@@ -33,7 +34,7 @@ export interface RunRecord {
 
 const SELECT = `
   select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, r.pages, r.listed,
-         r.excluded, r.unchanged, r.added, r.changed, r.removed, r.failed, r.bytes, r.planned,
+         r.excluded, r.unchanged, r.added, r.changed, r.moved, r.removed, r.failed, r.bytes, r.planned,
          r.planned_bytes as "plannedBytes", r.missing, r.listing_complete as "listingComplete",
          r.credential_version as "credentialVersion", r.error, r.created_at as "createdAt",
          r.started_at as "startedAt", r.finished_at as "finishedAt"

@@ -20,8 +20,11 @@ export interface Connector<Credential, Location> {
 }
 
 export interface Capabilities {
-  /** `snapshot`: pages come in the order of the keys' UTF-8 bytes, and what is not listed does not exist. */
-  readonly listing: 'snapshot';
+  /**
+   * `snapshot`: a listing has everything, best in the order of the keys' UTF-8 bytes, and what it lacks does not exist.
+   * `delta`: a listing has what changed since an earlier one, as a tree of folders; its pages have `changes`.
+   */
+  readonly listing: 'snapshot' | 'delta';
   /** Whether `read` takes a range. */
   readonly ranges: boolean;
 }
@@ -56,7 +59,10 @@ export interface Egress {
 export interface Source extends AsyncDisposable {
   /** Tries what a sync needs and nothing more. Resolves also when the answer is bad; throws only on abort. */
   check(signal: AbortSignal): Promise<CheckReport>;
-  /** The page at `position` (null: the first). The same position may be asked for again, by another process too. */
+  /**
+   * The page at `position` (null: the first). The same position may be asked for again, by another process too. A delta
+   * listing takes the `cursor` of one that ended, too.
+   */
   listPage(position: string | null, signal: AbortSignal): Promise<Page>;
   /** Exactly the listed version, or `changed_during_fetch`. The body must be consumed or returned. */
   read(entry: Entry, range: ByteRange | undefined, signal: AbortSignal): Promise<Content>;
@@ -82,12 +88,48 @@ export interface Entry {
   /** Milliseconds since the epoch. */
   readonly modifiedAt: number;
   /** Set when the listing already says that it cannot be read. */
-  readonly unreadable?: 'archived';
+  readonly unreadable?: UnreadableReason;
 }
+
+/** Of a delta listing: where the entry lies. */
+export interface TreeEntry extends Omit<Entry, 'path'> {
+  /** The key of its folder. */
+  readonly parent: string;
+  readonly name: string;
+}
+
+export interface Folder {
+  readonly key: string;
+  /** Null: a root of what the source covers. What no root leads to is outside. */
+  readonly parent: string | null;
+  /** A root's may be empty: then it does not show in the paths. */
+  readonly name: string;
+}
+
+/** Why an entry cannot be read, as far as the listing knows. */
+export const UNREADABLE_REASONS = {
+  archived: 'The object is in an archive tier and must be restored before it can be read.',
+  malware: 'The source found malware in it and does not give it out.',
+  package: 'It is a notebook or another package, which has no content of its own to read.',
+} as const;
+export type UnreadableReason = keyof typeof UNREADABLE_REASONS;
 
 export interface Page {
   readonly entries: readonly Entry[];
-  readonly next: { readonly kind: 'more'; readonly pageToken: string } | { readonly kind: 'end' };
+  /** Of delta listings, whose `entries` are empty. */
+  readonly changes?: Changes;
+  readonly next:
+    | { readonly kind: 'more'; readonly pageToken: string }
+    | { readonly kind: 'end'; readonly cursor?: string };
+}
+
+/** Each key stands in one of the three, with its latest state. */
+export interface Changes {
+  /** This page is the first of a listing of everything: what it does not have by its end is gone. */
+  readonly begins: boolean;
+  readonly entries: readonly TreeEntry[];
+  readonly folders: readonly Folder[];
+  readonly removed: readonly string[];
 }
 
 /** Bytes from `start` (inclusive) to `end` (exclusive; absent: to the end). */
@@ -96,7 +138,7 @@ export interface ByteRange {
   readonly end?: number;
 }
 
-export const CHECKSUM_ALGORITHMS = ['sha256', 'sha1', 'md5', 'crc32', 'crc32c', 'crc64nvme'] as const;
+export const CHECKSUM_ALGORITHMS = ['sha256', 'sha1', 'md5', 'quickxor', 'crc32', 'crc32c', 'crc64nvme'] as const;
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];
 
 export interface Content {
@@ -104,4 +146,11 @@ export interface Content {
   /** Checksums of the whole object, in hex, where the source states them. */
   readonly checksums: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
   readonly body: AsyncIterable<Uint8Array>;
+  /**
+   * Set where the source may rewrite what it gives out, so that length and checksum can differ from those stated: how
+   * many bytes this answer has. A difference is then a warning.
+   */
+  readonly rewrittenSize?: number;
+  /** To be asked when the body has been read: why the content may not be what was listed. */
+  readonly warning?: () => string | null;
 }

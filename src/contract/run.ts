@@ -1,4 +1,4 @@
-import type { Entry } from './connector.ts';
+import type { Changes, Entry } from './connector.ts';
 import type { StagedContent } from './content-store.ts';
 
 export type RunState = 'queued' | 'running' | 'needs_approval' | 'completed' | 'failed' | 'cancelled' | 'superseded';
@@ -6,6 +6,7 @@ export type RunState = 'queued' | 'running' | 'needs_approval' | 'completed' | '
 /** What the collection has of one key. */
 export interface IndexRow {
   readonly key: string;
+  readonly path: string;
   readonly version: string;
   readonly size: number;
 }
@@ -18,6 +19,7 @@ export interface RunFigures {
   unchanged: number;
   added: number;
   changed: number;
+  moved: number;
   removed: number;
   failed: number;
   /** Bytes of documents fetched. */
@@ -40,6 +42,7 @@ export type Outcome =
       readonly entry: Entry;
       readonly content: StagedContent;
       readonly contentType: string | null;
+      readonly warning: string | null;
     }
   | { readonly kind: 'failed'; readonly entry: Entry; readonly code: string; readonly message: string };
 
@@ -53,6 +56,10 @@ export interface Checkpoint {
   readonly batches: readonly FetchBatch[];
   /** Keys of the collection that the listing passed without seeing. */
   readonly missing: readonly string[];
+  /** Keys of the collection that an unordered listing has seen. */
+  readonly seen: readonly string[];
+  /** Entries whose content is as it was and whose path is not. */
+  readonly moved: readonly Entry[];
   /** Entries that the listing says cannot be read. */
   readonly unreadable: readonly Entry[];
   readonly figures: Partial<RunFigures>;
@@ -69,11 +76,16 @@ export interface RunStore {
     listingComplete: boolean;
     nextBatch: number;
     approved: boolean;
+    unordered: boolean;
   }>;
+  /** Begins the listing anew, in whatever order it comes. What a complete one has not seen is missing. */
+  restartUnordered(): Promise<void>;
   /** Up to `limit` rows with keys after `after` and up to `upTo` (null: no bound), in byte order. */
   indexRange(after: string | null, upTo: string | null, limit: number): Promise<IndexRow[]>;
   indexRows(keys: readonly string[]): Promise<IndexRow[]>;
   pendingBatches(): Promise<FetchBatch[]>;
+  /** The source's mirror: what its listings of changes say that it has. */
+  readonly mirror: Mirror;
   checkpoint(step: Checkpoint): Promise<void>;
   /** Documents, their changes and the settled batches become visible together. */
   commit(outcomes: readonly Outcome[], settledBatches: readonly number[]): Promise<void>;
@@ -83,4 +95,14 @@ export interface RunStore {
   removeMissing(limit: number): Promise<number>;
   /** Whether somebody asked this run to stop. Also tells the database that the run is alive. */
   heartbeat(): Promise<{ cancelRequested: boolean }>;
+}
+
+/** What a source has, kept up by its listings of changes. */
+export interface Mirror {
+  /** Where the listing of changes goes on; null: from nothing. */
+  position(): Promise<string | null>;
+  /** Takes a page over, together with where it goes on. `ends`: it was the last, and the mirror is whole. */
+  apply(changes: Changes, position: string, ends: boolean): Promise<void>;
+  /** Up to `limit` of its files with keys after `after`, in byte order. */
+  page(after: string | null, limit: number): Promise<Entry[]>;
 }

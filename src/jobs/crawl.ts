@@ -80,7 +80,7 @@ async function execute(
   run: { id: string; attempt: number; sourceId: string; collectionId: string },
   signal: AbortSignal,
 ) {
-  const { source, credentialVersion } = await openSource(
+  const { source, listing, credentialVersion } = await openSource(
     {
       connectorType: record.connectorType,
       manager: record.credentialManager,
@@ -97,6 +97,7 @@ async function execute(
   return await executeRun(
     {
       source,
+      listing,
       store: openRunStore(parts.db, run),
       content: parts.content,
       select: compileSelection(record),

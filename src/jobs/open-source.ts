@@ -1,5 +1,5 @@
 import { type AnyConnector, loadConnector } from '../../connectors/index.ts';
-import type { Clock, ConnectorType, Runtime, Source } from '../contract/connector.ts';
+import type { Capabilities, Clock, ConnectorType, Runtime, Source } from '../contract/connector.ts';
 import { CredentialNotFoundError, CredentialUnusableError, InputError, NoSecretIdsError } from '../contract/errors.ts';
 import type { AccessedSecret, AccessPurpose, SecretDirectory, SecretReader } from '../contract/secret-manager.ts';
 import { AdaptiveLimit, withLimit } from '../layers/limit.ts';
@@ -50,7 +50,7 @@ export class Limits {
 export async function openSource(
   request: SourceRequest,
   parts: SourceParts,
-): Promise<{ source: Source; credentialVersion: string }> {
+): Promise<{ source: Source; listing: Capabilities['listing']; credentialVersion: string }> {
   const connector = await loadConnector(request.connectorType);
   const location = connector.parseLocation(request.path, request.beginning);
   const accessed = await access(request, parts);
@@ -67,7 +67,8 @@ export async function openSource(
   });
   const limited = withLimit(withTimeout(renewed), limit);
   const retried = withRetry(limited, connector.capabilities.ranges, parts.runtime.clock);
-  return { source: withVerification(retried), credentialVersion: version };
+  const { listing } = connector.capabilities;
+  return { source: withVerification(retried), listing, credentialVersion: version };
 }
 
 async function access({ manager, workspace, credentialId, purpose, connectorType }: SourceRequest, parts: SourceParts) {

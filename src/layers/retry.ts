@@ -58,7 +58,7 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
           patience.restore();
           yield chunk;
         }
-        const end = range?.end ?? entry.size;
+        const end = range?.end ?? first.rewrittenSize ?? entry.size;
         if (offset >= end) return;
         throw new ConnectorError('truncated', `The body ended at byte ${offset} of ${end}.`, {
           operation: 'read',

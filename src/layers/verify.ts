@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ChecksumAlgorithm, Content, Entry, Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
+import { QuickXor } from './quick-xor.ts';
 
 /** Strongest first; one is enough. */
-const PREFERENCE: readonly ChecksumAlgorithm[] = ['sha256', 'sha1', 'md5', 'crc64nvme', 'crc32c', 'crc32'];
+const PREFERENCE: readonly ChecksumAlgorithm[] = ['sha256', 'sha1', 'md5', 'quickxor', 'crc64nvme', 'crc32c', 'crc32'];
 
 /**
  * Checks a whole read against the listed length and the strongest checksum that the source states. Stands outside the
@@ -16,28 +17,44 @@ export function withVerification(source: Source): Source {
     listPage: (position, signal) => source.listPage(position, signal),
     read: async (entry, range, signal) => {
       const content = await source.read(entry, range, signal);
-      return range ? content : { ...content, body: verified(content, entry) };
+      return range ? content : withVerifiedBody(content, entry);
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }
 
-async function* verified(content: Content, entry: Entry) {
+function withVerifiedBody(content: Content, entry: Entry): Content {
+  if (content.rewrittenSize === undefined) {
+    const refuse = (error: ConnectorError) => {
+      throw error;
+    };
+    return { ...content, body: verified(content, entry, entry.size, refuse) };
+  }
+  let warning: string | null = null;
+  const warn = (error: ConnectorError) => {
+    warning = error.message;
+  };
+  return { ...content, body: verified(content, entry, content.rewrittenSize, warn), warning: () => warning };
+}
+
+/** Ends with a call to `differs` when what arrived is not what was listed. Reads no more than `atMost` bytes. */
+async function* verified(content: Content, entry: Entry, atMost: number, differs: (error: ConnectorError) => void) {
   const algorithm = PREFERENCE.find((name) => content.checksums[name] !== undefined);
   const checksum = algorithm ? await accumulator(algorithm) : undefined;
   let size = 0;
   for await (const chunk of content.body) {
     size += chunk.length;
-    if (size > entry.size) break;
+    if (size > atMost) break;
     checksum?.update(chunk);
     yield chunk;
   }
   if (size !== entry.size) {
     const more = size > entry.size ? 'more than' : `${size} of`;
-    throw failure('truncated', `The source sent ${more} the ${entry.size} bytes that it listed.`);
+    return differs(failure('truncated', `The source sent ${more} the ${entry.size} bytes that it listed.`));
   }
   if (algorithm && checksum && (await checksum.hex()) !== content.checksums[algorithm]?.toLowerCase()) {
-    throw failure('checksum_mismatch', `The bytes that arrived do not have the ${algorithm} that the source states.`);
+    const message = `The bytes that arrived do not have the ${algorithm} that the source states.`;
+    differs(failure('checksum_mismatch', message));
   }
 }
 
@@ -64,6 +81,7 @@ async function accumulator(algorithm: ChecksumAlgorithm): Promise<Accumulator> {
       hex: async () => Buffer.from(await checksum.digest()).toString('hex'),
     };
   }
+  if (algorithm === 'quickxor') return new QuickXor();
   const hash = createHash(algorithm);
   return { update: (chunk) => void hash.update(chunk), hex: () => hash.digest('hex') };
 }

@@ -89,10 +89,9 @@ export class Fetcher {
   /** The outcome of one entry; throws what concerns the whole run. */
   async #fetch(entry: Entry): Promise<Outcome> {
     try {
-      const { body, contentType } = await this.#source.read(entry, undefined, this.#signal);
-      const content = await this.#content.stage(body, this.#signal);
+      const outcome = await this.#store(entry);
       this.#awayInARow = 0;
-      return { kind: 'stored', entry, content, contentType: contentType ?? null };
+      return outcome;
     } catch (error) {
       this.#signal.throwIfAborted();
       if (!(error instanceof ConnectorError) || FATAL.includes(error.code)) throw error;
@@ -100,6 +99,19 @@ export class Fetcher {
       if (this.#awayInARow >= this.#limits.unavailableInARow) throw error;
       const { code, message } = describeError(error);
       return { kind: 'failed', entry, code, message };
+    }
+  }
+
+  /** Content that is not what was listed is fetched once more; then it is kept, with a warning. */
+  async #store(entry: Entry): Promise<Outcome> {
+    for (let attempt = 1; ; attempt++) {
+      const { body, contentType, warning } = await this.#source.read(entry, undefined, this.#signal);
+      const content = await this.#content.stage(body, this.#signal);
+      const said = warning?.() ?? null;
+      if (said === null || attempt === 2) {
+        return { kind: 'stored', entry, content, contentType: contentType ?? null, warning: said };
+      }
+      await this.#content.discard([content]);
     }
   }
 }

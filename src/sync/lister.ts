@@ -3,8 +3,11 @@ import { ConnectorError } from '../contract/errors.ts';
 import type { Checkpoint, FetchBatch, RunFigures, RunStore } from '../contract/run.ts';
 import { compareKeys } from './key-order.ts';
 import type { SyncLimits } from './limits.ts';
-import { type Plan, planStretch } from './plan.ts';
+import { type Plan, planStretch, planUnordered } from './plan.ts';
 import type { Selection } from './selection.ts';
+
+/** Keys seen, at which a listing without order is written down. */
+const SEEN_KEPT = 10_000;
 
 interface Listing {
   readonly source: Source;
@@ -21,31 +24,52 @@ interface Start {
   readonly position: string | null;
   readonly through: string | null;
   readonly nextBatch: number;
+  readonly unordered: boolean;
 }
 
 /**
  * Pages through the listing from `start`, compares each page with the index, and writes each step down before its
- * fetches begin. Memory holds one page ahead, one stretch of the index and the batches that `submit` has taken.
+ * fetches begin. Memory holds one page ahead, one stretch of the index and the batches that `submit` has taken. A listing
+ * that turns out to come in another order than the index begins anew, and each of its pages is looked up instead.
  */
 export async function listAndPlan(listing: Listing, start: Start): Promise<void> {
-  const { source, limits, signal } = listing;
   const step = new Step(listing, start);
+  if (start.unordered || !(await listFrom(listing, start, step))) return listUnordered(listing, start, step);
+}
+
+async function listUnordered(listing: Listing, start: Start, step: Step): Promise<void> {
+  if (!start.unordered) {
+    await step.writeWhatIsDone();
+    await listing.store.restartUnordered();
+  }
+  const position = start.unordered ? start.position : null;
+  await listFrom(listing, { ...start, position, unordered: true }, step);
+}
+
+/** False: the listing is out of order, and nothing was concluded from the page that shows it. */
+async function listFrom(listing: Listing, start: Start, step: Step): Promise<boolean> {
+  const { source, limits, signal, store, select } = listing;
   let position = start.position;
   let ahead: Promise<Page> = source.listPage(position, signal);
   for (;;) {
     ahead.catch(() => undefined);
     const page = await ahead;
-    assertAscending(page.entries, step.through);
+    if (!start.unordered && !isAscending(page.entries, step.through)) return false;
     const next = page.next.kind === 'more' ? page.next.pageToken : null;
     if (next !== null) {
       if (next === position) throw invalid('The source repeated a page token, so its listing would never end.');
       ahead = source.listPage(next, signal);
       ahead.catch(() => undefined);
     }
-    for await (const plan of stretches(listing, page, step.through)) step.add(plan);
+    if (start.unordered) {
+      const rows = await store.indexRows(page.entries.map(({ key }) => key));
+      step.add({ ...planUnordered(page.entries, rows, select), missing: [] });
+    } else {
+      for await (const plan of stretches(listing, page, step.through)) step.add({ ...plan, seen: [] });
+    }
     step.pageDone(page.entries, next);
     if (next === null || step.eventful || listing.now() - step.writtenAt >= limits.checkpointMs) await step.write();
-    if (next === null) return;
+    if (next === null) return true;
     position = next;
   }
 }
@@ -80,6 +104,8 @@ class Step {
   #nextBatch: number;
   #fetch: Entry[] = [];
   #missing: string[] = [];
+  #moved: Entry[] = [];
+  #seen: string[] = [];
   #unreadable: Entry[] = [];
   #figures: Partial<RunFigures> = {};
 
@@ -92,20 +118,32 @@ class Step {
   }
 
   get eventful(): boolean {
-    return this.#fetch.length + this.#missing.length + this.#unreadable.length > 0;
+    return (
+      this.#fetch.length + this.#missing.length + this.#moved.length + this.#unreadable.length > 0 ||
+      this.#seen.length > SEEN_KEPT
+    );
   }
 
   add(plan: Plan): void {
     for (const entry of plan.fetch) this.#fetch.push(entry);
     for (const key of plan.missing) this.#missing.push(key);
+    for (const entry of plan.moved) this.#moved.push(entry);
+    for (const key of plan.seen) this.#seen.push(key);
     for (const entry of plan.unreadable) this.#unreadable.push(entry);
-    this.#count({ unchanged: plan.unchanged, excluded: plan.excluded });
+    this.#count({ unchanged: plan.unchanged, moved: plan.moved.length, excluded: plan.excluded });
   }
 
   pageDone(entries: readonly Entry[], next: string | null): void {
     this.#count({ pages: 1, listed: entries.length });
     this.through = entries.at(-1)?.key ?? this.through;
     this.#position = next;
+  }
+
+  /** Before the listing begins anew: batches that were planned stay. */
+  async writeWhatIsDone(): Promise<void> {
+    if (this.#position !== null) await this.write();
+    this.through = null;
+    this.#position = null;
   }
 
   async write(): Promise<void> {
@@ -118,11 +156,15 @@ class Step {
       through: this.through,
       batches,
       missing: this.#missing,
+      moved: this.#moved,
+      seen: this.#seen,
       unreadable: this.#unreadable,
       figures: this.#figures,
     };
     this.#fetch = [];
     this.#missing = [];
+    this.#moved = [];
+    this.#seen = [];
     this.#unreadable = [];
     this.#figures = {};
     await this.#listing.store.checkpoint(step);
@@ -156,15 +198,14 @@ function cutBatches(entries: readonly Entry[], first: number, limits: SyncLimits
   return batches;
 }
 
-/** A listing out of order, or with a key twice, cannot be compared: what it lacks would be taken for deleted. */
-function assertAscending(entries: readonly Entry[], through: string | null): void {
+/** Whether keys ascend; of a listing where they do not, gaps do not tell what is gone. */
+function isAscending(entries: readonly Entry[], through: string | null): boolean {
   let last = through;
   for (const { key } of entries) {
-    if (last !== null && compareKeys(last, key) >= 0) {
-      throw invalid('The source listed its keys out of order, so deletions cannot be told from gaps.');
-    }
+    if (last !== null && compareKeys(last, key) >= 0) return false;
     last = key;
   }
+  return true;
 }
 
 function invalid(message: string): ConnectorError {

@@ -8,6 +8,10 @@ export interface Plan {
   readonly fetch: Entry[];
   /** Keys of the collection that the listing passed without seeing, or that the selection now leaves out. */
   readonly missing: string[];
+  /** The same content under another path. */
+  readonly moved: Entry[];
+  /** Keys of the collection that stay. */
+  readonly seen: string[];
   /** Wanted, but the listing says that they cannot be read. What the collection has of them stays. */
   readonly unreadable: Entry[];
   unchanged: number;
@@ -22,7 +26,7 @@ export const UNSUPPORTED_KEY = /\0|[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD80
  * and cover the same range, so a key on one side only is new or gone.
  */
 export function planStretch(entries: readonly Entry[], rows: readonly IndexRow[], select: Selection): Plan {
-  const plan: Plan = { fetch: [], missing: [], unreadable: [], unchanged: 0, excluded: 0 };
+  const plan: Plan = emptyPlan();
   let at = 0;
   for (const entry of entries) {
     let row = rows[at];
@@ -38,12 +42,30 @@ export function planStretch(entries: readonly Entry[], rows: readonly IndexRow[]
   return plan;
 }
 
+/** Plans entries that come in no order, with the rows that the collection has of them. Says nothing of what is missing. */
+export function planUnordered(entries: readonly Entry[], rows: readonly IndexRow[], select: Selection): Plan {
+  const plan = emptyPlan();
+  const known = new Map(rows.map((row) => [row.key, row]));
+  for (const entry of new Map(entries.map((each) => [each.key, each])).values()) {
+    decide(plan, entry, known.get(entry.key), select);
+  }
+  return plan;
+}
+
+function emptyPlan(): Plan {
+  return { fetch: [], missing: [], moved: [], seen: [], unreadable: [], unchanged: 0, excluded: 0 };
+}
+
 function decide(plan: Plan, entry: Entry, known: IndexRow | undefined, select: Selection): void {
   if (select(entry) !== null) {
     plan.excluded++;
     if (known) plan.missing.push(known.key);
-  } else if (known && sameVersion(entry, known)) {
-    plan.unchanged++;
+    return;
+  }
+  if (known) plan.seen.push(known.key);
+  if (known && sameVersion(entry, known)) {
+    if (known.path === entry.path) plan.unchanged++;
+    else plan.moved.push(entry);
   } else if (entry.unreadable || UNSUPPORTED_KEY.test(entry.key)) {
     plan.unreadable.push(entry);
   } else {

@@ -1,4 +1,4 @@
-import type { Clock, Source } from '../contract/connector.ts';
+import type { Capabilities, Clock, Source } from '../contract/connector.ts';
 import type { ContentStore } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { FetchBatch, RunStore } from '../contract/run.ts';
@@ -6,11 +6,13 @@ import { Committer } from './committer.ts';
 import { Fetcher } from './fetcher.ts';
 import { DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from './limits.ts';
 import { listAndPlan } from './lister.ts';
+import { followChanges, withMirror } from './mirror.ts';
 import { sameVersion } from './plan.ts';
 import type { Selection } from './selection.ts';
 
 export interface RunParts {
   readonly source: Source;
+  readonly listing: Capabilities['listing'];
   readonly store: RunStore;
   readonly content: ContentStore;
   readonly select: Selection;
@@ -67,7 +69,10 @@ async function fetchAll(
     for (const batch of await store.pendingBatches()) await fetcher.submit(batch, await unsettled(store, batch));
     if (!progress.listingComplete) {
       const submit = (batch: FetchBatch) => fetcher.submit(batch);
-      await listAndPlan({ source, store, select, limits, signal, now: clock.now, submit }, progress);
+      // Once for a run: what changes at the source after this is for the next one.
+      if (parts.listing === 'delta' && progress.position === null) await followChanges(source, store.mirror, signal);
+      const listed = parts.listing === 'delta' ? withMirror(source, store.mirror) : source;
+      await listAndPlan({ source: listed, store, select, limits, signal, now: clock.now, submit }, progress);
     }
   } catch (error) {
     stop.abort(error);

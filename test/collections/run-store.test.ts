@@ -11,7 +11,13 @@ import { SOURCE_SETTINGS } from '../source-settings.ts';
 
 function stored(key: string, size = 1): Outcome {
   const entry = { key, path: key, version: '1', size, modifiedAt: 0 };
-  return { kind: 'stored', entry, content: { sha256: 'ab'.repeat(32), size, handle: '' }, contentType: null };
+  return {
+    kind: 'stored',
+    entry,
+    content: { sha256: 'ab'.repeat(32), size, handle: '' },
+    contentType: null,
+    warning: null,
+  };
 }
 
 async function openSourceRun(db: Database, collectionId: string) {
@@ -37,6 +43,8 @@ test('a worker that has lost its run can write nothing any more', async () => {
     listingComplete: true,
     through: 'z',
     batches: [],
+    seen: [],
+    moved: [],
     missing: ['before'],
     unreadable: [],
     figures: {},
@@ -96,8 +104,13 @@ test('a commit that fails half-way leaves neither documents nor changes nor coun
   const collection = await createCollection(db, 'default', 'c');
   const { take, runId } = await openSourceRun(db, collection.id);
   const store = await take();
-  // Two rows of one key in one statement are refused by PostgreSQL, after the change rows were written.
-  await expect(store.commit([stored('twice'), stored('twice')], [])).rejects.toThrow();
+  // A document without a version is refused by PostgreSQL, after the change rows were written.
+  await expect(
+    store.commit(
+      [stored('once'), { ...stored('unversioned'), entry: { ...stored('unversioned').entry, version: null as never } }],
+      [],
+    ),
+  ).rejects.toThrow();
   expect(await store.indexRange(null, null, 10)).toEqual([]);
   expect(await readChanges(db, collection.id, 0, 10)).toEqual([]);
   const [run] = await db.query('select added, bytes from lockgate.run where id = $1', [runId]);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { MemoryBucket } from '../../connectors/memory/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { Rig, sorted } from './rig.ts';
 
@@ -57,6 +58,13 @@ const step = fc.oneof(
       ),
     }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('order' as const),
+      order: fc.constantFrom<MemoryBucket['order']>('bytes', 'utf16', 'none'),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('page size' as const), size: fc.integer({ min: 1, max: 7 }) }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -81,6 +89,7 @@ async function play(rig: Rig, each: Step): Promise<void> {
   if (each.do === 'put') rig.bucket.put(each.key, each.body);
   if (each.do === 'delete') rig.bucket.delete(each.key);
   if (each.do === 'filter') rig.rules = { ...rig.rules, exclude: each.exclude, include: each.include };
+  if (each.do === 'order') rig.bucket.order = each.order;
   if (each.do === 'page size') rig.bucket.pageSize = each.size;
   if (each.do === 'sync') await rig.sync();
   if (each.do === 'failing reads') await failingReads(rig, each.key);

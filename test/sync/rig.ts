@@ -2,8 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type MemoryBucket, memory, memoryBucket } from '../../connectors/memory/connector.ts';
+import { memoryTree } from '../../connectors/memory/tree.ts';
 import { systemClock } from '../../src/clock.ts';
-import { readChanges } from '../../src/collections/changes.ts';
+import { type Change, readChanges } from '../../src/collections/changes.ts';
 import { createCollection } from '../../src/collections/collections.ts';
 import { listDocuments, listFailures } from '../../src/collections/documents.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
@@ -50,6 +51,7 @@ export class Rig implements AsyncDisposable {
   readonly collectionId: string;
   readonly sourceId: string;
   readonly bucketName: string;
+  readonly connector: typeof memory | typeof memoryTree;
 
   private constructor(parts: {
     db: Database & AsyncDisposable;
@@ -58,6 +60,7 @@ export class Rig implements AsyncDisposable {
     collectionId: string;
     sourceId: string;
     bucketName: string;
+    connector: typeof memory | typeof memoryTree;
   }) {
     this.db = parts.db;
     this.content = parts.content;
@@ -65,18 +68,27 @@ export class Rig implements AsyncDisposable {
     this.collectionId = parts.collectionId;
     this.sourceId = parts.sourceId;
     this.bucketName = parts.bucketName;
+    this.connector = parts.connector;
     this.bucket = memoryBucket(parts.bucketName);
     this.bucket.pageSize = 5;
   }
 
-  static async open(): Promise<Rig> {
+  static async open(connector: typeof memory | typeof memoryTree = memory): Promise<Rig> {
     const db = await freshDatabase();
     const folder = await mkdtemp(join(tmpdir(), 'lockgate-rig-'));
     const name = `rig-${Math.random().toString(36).slice(2)}`;
     const collection = await createCollection(db, 'default', name);
     const source = await addSource(db, 'default', collection.id, SOURCE_SETTINGS, null);
     const content = await openDirectoryStore(join(folder, 'content'));
-    return new Rig({ db, content, folder, collectionId: collection.id, sourceId: source.id, bucketName: name });
+    return new Rig({
+      db,
+      content,
+      folder,
+      collectionId: collection.id,
+      sourceId: source.id,
+      bucketName: name,
+      connector,
+    });
   }
 
   /** Runs the source's unfinished run, or a new one, as a worker would. */
@@ -89,16 +101,11 @@ export class Rig implements AsyncDisposable {
     const taken = await takeRun(this.db, runId, 'rig');
     if (!taken) throw new Error('the run has ended');
     const run = { id: runId, attempt: taken.attempt, sourceId: this.sourceId, collectionId: this.collectionId };
-    await using source = this.breakSource(
-      memory.open(
-        new Secret({ password: this.bucket.password }),
-        { bucket: this.bucketName, prefix: '', listed: commonBeginning(this.rules.include) },
-        runtimeFor(),
-      ),
-    );
+    await using source = this.breakSource(this.#openSource());
     const result = await executeRun(
       {
         source,
+        listing: this.connector.capabilities.listing,
         store: this.breakStore(openRunStore(this.db, run)),
         content: this.breakContent(this.content),
         select: compileSelection(this.rules),
@@ -110,6 +117,13 @@ export class Rig implements AsyncDisposable {
     );
     await finishRun(this.db, runId, taken.attempt, result.state, null, result.missing);
     return { ...result, runId };
+  }
+
+  #openSource(): Source {
+    const secret = new Secret({ password: this.bucket.password });
+    if (this.connector === memoryTree) return memoryTree.open(secret, { tree: this.bucketName }, runtimeFor());
+    const location = { bucket: this.bucketName, prefix: '', listed: commonBeginning(this.rules.include) };
+    return memory.open(secret, location, runtimeFor());
   }
 
   async isRunning(): Promise<boolean> {
@@ -132,6 +146,23 @@ export class Rig implements AsyncDisposable {
     return Buffer.concat(await Array.fromAsync(this.content.read(sha256)));
   }
 
+  /** Key, path and body of each document, in the order of the keys. */
+  async paths(): Promise<[string, string, string][]> {
+    const { items } = await listDocuments(this.db, this.collectionId, 10_000, null);
+    const found: [string, string, string][] = [];
+    for (const item of items) found.push([item.key, item.path, (await this.read(item.sha256)).toString()]);
+    return found.sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  async ids(): Promise<[string, string][]> {
+    const { items } = await listDocuments(this.db, this.collectionId, 10_000, null);
+    return items.map(({ key, id }) => [key, id]);
+  }
+
+  selects(path: string): boolean {
+    return compileSelection(this.rules)({ path, size: 1 }) === null;
+  }
+
   wanted(): Map<string, string> {
     const select = compileSelection(this.rules);
     const entries = [...this.bucket.objects].filter(
@@ -142,7 +173,11 @@ export class Rig implements AsyncDisposable {
 
   /** What a reader of the change feed has who started from nothing; throws when the feed has a gap. */
   async replay(): Promise<Map<string, string>> {
-    const state = new Map<string, { id: string; sha256: string }>();
+    return new Map((await this.replayPaths()).map(([key, , body]) => [key, body]));
+  }
+
+  async replayPaths(): Promise<[string, string, string][]> {
+    const state = new Map<string, Change>();
     let last = 0;
     for (;;) {
       const page = await readChanges(this.db, this.collectionId, last, 7);
@@ -151,15 +186,17 @@ export class Rig implements AsyncDisposable {
         const known = state.get(change.key);
         if ((change.kind === 'added') === (known !== undefined))
           throw new Error(`${change.kind} of ${change.key}, which is ${known ? 'known' : 'unknown'}`);
-        if (known && known.id !== change.documentId) throw new Error(`${change.key} changed its ID`);
+        if (known && known.documentId !== change.documentId) throw new Error(`${change.key} changed its ID`);
+        if (change.kind === 'moved' && (known?.path === change.path || known?.sha256 !== change.sha256))
+          throw new Error(`${change.key} moved from ${known?.path} to ${change.path}`);
         if (change.kind === 'removed') state.delete(change.key);
-        else state.set(change.key, { id: change.documentId, sha256: change.sha256 });
+        else state.set(change.key, change);
       }
       if (page.length === 0) break;
     }
-    const found = new Map<string, string>();
-    for (const [key, { sha256 }] of state) found.set(key, (await this.read(sha256)).toString());
-    return found;
+    const found: [string, string, string][] = [];
+    for (const [key, { path, sha256 }] of state) found.push([key, path, (await this.read(sha256)).toString()]);
+    return found.sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
   failures() {

@@ -1,0 +1,95 @@
+import type { Changes, Entry, Folder, Page, Source, TreeEntry } from '../contract/connector.ts';
+import { ConnectorError } from '../contract/errors.ts';
+import type { Mirror } from '../contract/run.ts';
+
+const PAGE_FILES = 1000;
+
+/** Brings the mirror up to what the source has now, from where it was left. */
+export async function followChanges(source: Source, mirror: Mirror, signal: AbortSignal): Promise<void> {
+  let position = await mirror.position();
+  for (;;) {
+    const { changes, next } = await source.listPage(position, signal);
+    const further = next.kind === 'more' ? next.pageToken : next.cursor;
+    if (!changes || further === undefined) throw invalid('The source does not say what changed or where it goes on.');
+    if (next.kind === 'more' && further === position) {
+      throw invalid('The source repeated a page token, so its listing would never end.');
+    }
+    signal.throwIfAborted();
+    await mirror.apply(changes, further, next.kind === 'end');
+    if (next.kind === 'end') return;
+    position = further;
+  }
+}
+
+/** The source with the mirror as its listing: everything it has, in the order of the keys. */
+export function withMirror(source: Source, mirror: Mirror): Source {
+  return {
+    check: (signal) => source.check(signal),
+    read: (entry, range, signal) => source.read(entry, range, signal),
+    listPage: async (after): Promise<Page> => {
+      const entries = await mirror.page(after, PAGE_FILES);
+      const last = entries.at(-1);
+      if (!last || entries.length < PAGE_FILES) return { entries, next: { kind: 'end' } };
+      return { entries, next: { kind: 'more', pageToken: last.key } };
+    },
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}
+
+/** A mirror that lives as long as its user: for listings without a database. Holds one row for each file and folder. */
+export function memoryMirror(): Mirror {
+  let known: string | null = null;
+  let files = new Map<string, TreeEntry>();
+  let folders = new Map<string, Folder>();
+  const take = (changes: Changes) => {
+    if (changes.begins) {
+      files = new Map();
+      folders = new Map();
+    }
+    for (const folder of changes.folders) folders.set(folder.key, folder);
+    for (const entry of changes.entries) files.set(entry.key, entry);
+    for (const key of changes.removed) {
+      folders.delete(key);
+      files.delete(key);
+    }
+  };
+  return {
+    position: async () => known,
+    apply: async (changes, position) => {
+      take(changes);
+      known = position;
+    },
+    page: async (after, limit) => {
+      const keys = [...files.keys()].filter((key) => after === null || Buffer.compare(bytes(key), bytes(after)) > 0);
+      const found: Entry[] = [];
+      for (const key of keys.sort((a, b) => Buffer.compare(bytes(a), bytes(b)))) {
+        const { parent, name, ...entry } = files.get(key) as TreeEntry;
+        const folder = pathOf(folders, parent);
+        if (folder !== null) found.push({ ...entry, path: folder === '' ? name : `${folder}/${name}` });
+        if (found.length === limit) break;
+      }
+      return found;
+    },
+  };
+}
+
+function bytes(key: string): Buffer {
+  return Buffer.from(key);
+}
+
+/** Null: no root leads to the folder. */
+function pathOf(folders: ReadonlyMap<string, Folder>, key: string): string | null {
+  const names: string[] = [];
+  let at: string | null = key;
+  for (let depth = 0; at !== null; depth++) {
+    const folder: Folder | undefined = folders.get(at);
+    if (!folder || depth > folders.size) return null;
+    if (folder.name !== '') names.unshift(folder.name);
+    at = folder.parent;
+  }
+  return names.join('/');
+}
+
+function invalid(message: string): ConnectorError {
+  return new ConnectorError('invalid_listing', message, { operation: 'list', retryable: false });
+}
