@@ -5,8 +5,10 @@ export type AnyConnector = Connector<any, any>;
 
 /** The only list of connectors. Each is loaded, with its SDK, when it is first used. */
 const LOADERS: Readonly<Record<ConnectorType, () => Promise<AnyConnector>>> = {
+  azure: async () => (await import('./azure/connector.ts')).azure,
   gcs: async () => (await import('./gcs/connector.ts')).gcs,
   s3: async () => (await import('./s3/connector.ts')).s3,
+  sharepoint: async () => (await import('./sharepoint/connector.ts')).sharepoint,
 };
 
 export function loadConnector(type: ConnectorType): Promise<AnyConnector> {

@@ -17,6 +17,8 @@ export interface Config {
   readonly auditFile: string;
   /** Origins outside the providers' own domains that secrets may name. */
   readonly allowedEndpoints: readonly string[];
+  /** Whether credentials may use the identity of the machine. */
+  readonly ambientCredentials: boolean;
   /** Null: as the command has it. */
   readonly logLevel: (typeof LOG_LEVELS)[number] | null;
 }
@@ -46,6 +48,7 @@ export function readConfig(environment: Environment = process.env): Config {
     contentDir: resolve(environment.LOCKGATE_CONTENT_STORE || join(dataDir, 'content')),
     auditFile: join(dataDir, 'audit', 'access.jsonl'),
     allowedEndpoints: allowedEndpoints(environment),
+    ambientCredentials: oneOf(environment, 'LOCKGATE_AMBIENT_CREDENTIALS', ['on', 'off'] as const, 'off') === 'on',
     logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,
   };
   return Object.freeze(config);

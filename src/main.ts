@@ -37,7 +37,11 @@ export const DEFAULT_MANAGER = 'default';
 export function openApp(config: Config, defaultLogLevel: NonNullable<Config['logLevel']> = 'silent'): App {
   const log = createLog(config.logLevel ?? defaultLogLevel);
   const audit = fileAuditLog(config.auditFile, systemClock.now);
-  const runtime = { clock: systemClock, egress: createEgress(config.allowedEndpoints), slowDown: () => undefined };
+  const runtime = {
+    clock: systemClock,
+    egress: createEgress(config.allowedEndpoints),
+    ambient: config.ambientCredentials,
+  };
   const closing: (() => PromiseLike<void>)[] = [];
   const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {
     let opened: Promise<T> | undefined;

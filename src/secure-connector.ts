@@ -75,7 +75,7 @@ export function createSecureCloudStorageConnector(
   });
   const limits = new Limits(systemClock);
   const open = async (reason: string) => {
-    const { secretManager, workspace, auditFile, allowedEndpoints } = readConfig();
+    const { secretManager, workspace, auditFile, allowedEndpoints, ambientCredentials } = readConfig();
     return openSource(
       {
         connectorType,
@@ -89,7 +89,7 @@ export function createSecureCloudStorageConnector(
       {
         reader: withAudit(openReader(secretManager), fileAuditLog(auditFile, systemClock.now)),
         directory: openDirectory(secretManager, workspace, systemClock.now),
-        runtime: { clock: systemClock, egress: createEgress(allowedEndpoints) },
+        runtime: { clock: systemClock, egress: createEgress(allowedEndpoints), ambient: ambientCredentials },
         limits,
       },
     );

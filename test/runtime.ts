@@ -4,5 +4,5 @@ import { createEgress } from '../src/layers/egress.ts';
 
 /** What a connector needs, with these origins listed by the deployment. */
 export function runtimeFor(...allowed: string[]): Runtime {
-  return { clock: systemClock, egress: createEgress(allowed), slowDown: () => undefined };
+  return { clock: systemClock, egress: createEgress(allowed), ambient: false, slowDown: () => undefined };
 }

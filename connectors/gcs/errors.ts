@@ -1,7 +1,5 @@
-import { ConnectorError, type ConnectorErrorCode, type ConnectorErrorDetails } from '../../src/contract/errors.ts';
-
-type Operation = ConnectorErrorDetails['operation'];
-type Rule = readonly [code: ConnectorErrorCode, retryable: boolean, message: string, hint?: string];
+import { errorBy, type Operation, type ErrorRule as Rule, SOCKET_RULES } from '../../src/contract/error-rules.ts';
+import { ConnectorError } from '../../src/contract/errors.ts';
 
 const REJECTED: Rule = [
   'credential_rejected',
@@ -33,11 +31,6 @@ const BY_STATUS: Readonly<Record<number, Rule>> = {
   429: ['throttled', true, 'GCS asks for fewer requests.'],
 };
 
-/** Errors of sockets, by their codes. */
-const BY_CODE: Readonly<Record<string, Rule>> = {
-  ENOTFOUND: ['unavailable', true, "The endpoint's name is not known.", 'Check universe_domain in the credential.'],
-};
-
 /** Google's own words for a key that is revoked, unknown or expired: RFC 6749 section 5.2. */
 const TOKEN_REFUSALS = new Set(['invalid_grant', 'invalid_client', 'unauthorized_client']);
 
@@ -53,15 +46,8 @@ export function toConnectorError(error: unknown, operation: Operation, signal: A
   if (signal.aborted) return signal.reason;
   const { code, status, response } = error as SdkError;
   const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
-  const [ourCode, retryable, message, hint] = BY_CODE[String(code)] ?? (http === undefined ? AWAY : ruleOf(http));
-  const retryAfterMs = parseRetryAfter(response?.headers);
-  return new ConnectorError(ourCode, message, {
-    operation,
-    retryable,
-    ...(hint ? { hint } : {}),
-    ...(http ? { status: http } : {}),
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  });
+  const rule = SOCKET_RULES[String(code)] ?? (http === undefined ? AWAY : ruleOf(http));
+  return errorBy(rule, operation, { status: http, retryAfter: headerOf(response?.headers, 'retry-after') });
 }
 
 function ruleOf(status: number): Rule {
@@ -73,15 +59,9 @@ function ruleOf(status: number): Rule {
 /** The answer of the token endpoint when it gives no token. */
 export function tokenError(status: number, reason: unknown): ConnectorError {
   const refused = status === 401 || status === 403 || TOKEN_REFUSALS.has(String(reason));
-  const [code, retryable, message, hint] = refused ? REJECTED : ruleOf(status === 400 ? 500 : status);
-  return new ConnectorError(code, message, { operation: 'open', retryable, status, ...(hint ? { hint } : {}) });
+  return errorBy(refused ? REJECTED : ruleOf(status === 400 ? 500 : status), 'open', { status });
 }
 
-function parseRetryAfter(headers: unknown): number | undefined {
-  const value =
-    headers instanceof Headers
-      ? headers.get('retry-after')
-      : (headers as Record<string, string> | undefined)?.['retry-after'];
-  const seconds = Number(value);
-  return value && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+function headerOf(headers: unknown, name: string): unknown {
+  return headers instanceof Headers ? headers.get(name) : (headers as Record<string, unknown> | undefined)?.[name];
 }

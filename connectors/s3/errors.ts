@@ -1,7 +1,5 @@
-import { ConnectorError, type ConnectorErrorCode, type ConnectorErrorDetails } from '../../src/contract/errors.ts';
-
-type Operation = ConnectorErrorDetails['operation'];
-type Rule = readonly [code: ConnectorErrorCode, retryable: boolean, message: string, hint?: string];
+import { errorBy, type Operation, type ErrorRule as Rule, SOCKET_RULES } from '../../src/contract/error-rules.ts';
+import { ConnectorError } from '../../src/contract/errors.ts';
 
 const REJECTED: Rule = [
   'credential_rejected',
@@ -70,19 +68,7 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
   PermanentRedirect: WRONG_REGION,
   TemporaryRedirect: WRONG_REGION,
   AuthorizationHeaderMalformed: WRONG_REGION,
-  EREFUSED: [
-    'endpoint_refused',
-    false,
-    "The name of the credential's endpoint leads to an internal address.",
-    'If it is meant, list its origin in LOCKGATE_ALLOWED_ENDPOINTS.',
-  ],
-  ENOTFOUND: [
-    'unavailable',
-    true,
-    "The endpoint's name is not known.",
-    'Check the endpoint or the region in the credential.',
-  ],
-  ECONNREFUSED: ['unavailable', true, 'The endpoint refuses connections.', 'Check the endpoint in the credential.'],
+  ...SOCKET_RULES,
 };
 
 /** By HTTP status, where the answer had no code that is known (a HEAD, a proxy, another vendor). */
@@ -112,16 +98,10 @@ export function toConnectorError(error: unknown, operation: Operation, signal: A
   const { name = '', code = '', $metadata, $response } = error as SdkError;
   const status = $metadata?.httpStatusCode;
   const rule = BY_CODE[name] ?? BY_CODE[code] ?? byStatus(status);
-  const [ourCode, retryable, message, hint] = rule;
-  const requestId = $metadata?.requestId;
-  const retryAfterMs = parseRetryAfter($response?.headers?.['retry-after']);
-  return new ConnectorError(ourCode, message, {
-    operation,
-    retryable,
-    ...(hint ? { hint } : {}),
-    ...(status ? { status } : {}),
-    ...(requestId && /^[\w+/=-]{1,128}$/.test(requestId) ? { requestId } : {}),
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  return errorBy(rule, operation, {
+    status,
+    requestId: $metadata?.requestId,
+    retryAfter: $response?.headers?.['retry-after'],
   });
 }
 
@@ -130,9 +110,4 @@ export function regionFrom(error: unknown): string | null {
   const { $response, Region, region } = error as SdkError & { Region?: unknown; region?: unknown };
   const named = $response?.headers?.['x-amz-bucket-region'] ?? Region ?? region;
   return typeof named === 'string' && /^[a-z]{2}(-[a-z]+){1,3}-\d{1,2}$/.test(named) ? named : null;
-}
-
-function parseRetryAfter(value: string | undefined): number | undefined {
-  const seconds = Number(value);
-  return value !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
 }

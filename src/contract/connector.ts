@@ -1,6 +1,6 @@
 import type { Secret } from './secret.ts';
 
-export const CONNECTOR_TYPES = ['s3', 'gcs'] as const;
+export const CONNECTOR_TYPES = ['s3', 'gcs', 'azure', 'sharepoint'] as const;
 export type ConnectorType = (typeof CONNECTOR_TYPES)[number];
 
 /** One kind of cloud storage. Everything but `open` is pure, and `open` itself makes no request. */
@@ -33,6 +33,8 @@ export interface Capabilities {
 export interface Runtime {
   readonly clock: Clock;
   readonly egress: Egress;
+  /** Whether the deployment lets credentials use what the machine itself is: its role, its managed identity. */
+  readonly ambient: boolean;
   /** The source says that its quota is nearly used up: no request begins for so many milliseconds. */
   readonly slowDown: (ms: number) => void;
 }

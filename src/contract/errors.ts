@@ -32,9 +32,12 @@ export type ConnectorErrorCode =
   | 'checksum_mismatch'
   | 'truncated'
   | 'archived'
+  | 'locked'
+  | 'not_downloadable'
   | 'invalid_listing'
   | 'invalid_request'
   | 'endpoint_refused'
+  | 'ambient_refused'
   | 'aborted';
 
 export interface ConnectorErrorDetails {

@@ -6,7 +6,7 @@ import type { Committer } from './committer.ts';
 import type { SyncLimits } from './limits.ts';
 
 /** Codes that say that no other entry would fare better. */
-const FATAL: readonly string[] = ['credential_rejected', 'endpoint_refused', 'aborted'];
+const FATAL: readonly string[] = ['credential_rejected', 'endpoint_refused', 'ambient_refused', 'aborted'];
 const AWAY: readonly string[] = ['unavailable', 'timeout', 'throttled'];
 
 /** Reads the entries of batches side by side and hands each outcome to the committer. */

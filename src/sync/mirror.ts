@@ -1,6 +1,7 @@
 import type { Changes, Entry, Folder, Page, Source, TreeEntry } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 import type { Mirror } from '../contract/run.ts';
+import { compareKeys } from './key-order.ts';
 
 const PAGE_FILES = 1000;
 
@@ -41,7 +42,9 @@ export function memoryMirror(): Mirror {
   let known: string | null = null;
   let files = new Map<string, TreeEntry>();
   let folders = new Map<string, Folder>();
+  let keys: readonly string[] | null = null;
   const take = (changes: Changes) => {
+    keys = null;
     if (changes.begins) {
       files = new Map();
       folders = new Map();
@@ -60,9 +63,9 @@ export function memoryMirror(): Mirror {
       known = position;
     },
     page: async (after, limit) => {
-      const keys = [...files.keys()].filter((key) => after === null || Buffer.compare(bytes(key), bytes(after)) > 0);
+      keys ??= [...files.keys()].sort(compareKeys);
       const found: Entry[] = [];
-      for (const key of keys.sort((a, b) => Buffer.compare(bytes(a), bytes(b)))) {
+      for (const key of keys.slice(after === null ? 0 : firstAfter(keys, after))) {
         const { parent, name, ...entry } = files.get(key) as TreeEntry;
         const folder = pathOf(folders, parent);
         if (folder !== null) found.push({ ...entry, path: folder === '' ? name : `${folder}/${name}` });
@@ -73,8 +76,15 @@ export function memoryMirror(): Mirror {
   };
 }
 
-function bytes(key: string): Buffer {
-  return Buffer.from(key);
+function firstAfter(keys: readonly string[], after: string): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareKeys(keys[middle] as string, after) > 0) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Null: no root leads to the folder. */

@@ -10,6 +10,7 @@ import { withRetry } from '../../src/layers/retry.ts';
 import { withTimeout } from '../../src/layers/timeout.ts';
 import { withVerification } from '../../src/layers/verify.ts';
 import { compareKeys } from '../../src/sync/key-order.ts';
+import { followChanges, memoryMirror, withMirror } from '../../src/sync/mirror.ts';
 
 /** What a connector's test supplies: a server with one bucket, and the ways to break it. */
 export interface ConnectorHarness {
@@ -22,8 +23,16 @@ export interface ConnectorHarness {
   readonly secretValues: readonly string[];
   readonly badPaths: readonly string[];
   path(prefix: string): string;
-  put(key: string, body: Buffer | string): void;
-  remove(key: string): void;
+  put(key: string, body: Buffer | string): void | Promise<void>;
+  /** Many small objects at once. */
+  putMany?(keys: readonly string[]): Promise<void>;
+  remove(key: string): void | Promise<void>;
+  /** Keys of `ODD_KEYS` that the source cannot have. */
+  readonly impossibleKeys?: readonly string[];
+  /** False where a listing always has the whole place. */
+  readonly narrows?: false;
+  /** False where the source does not say in which order it lists. */
+  readonly ordered?: false;
   setPageSize(keys: number): void;
   /** Null where the source cannot fail in these ways; then those cases are skipped and say so. */
   readonly faults: FaultHarness | null;
@@ -87,11 +96,12 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
 
     const bare = (prefix = '', credential = harness.credential): Source => {
       const { connector, runtime, path } = harness;
-      return connector.open(
+      const opened = connector.open(
         new Secret(credential).map(connector.parseCredential),
         connector.parseLocation(path(prefix)),
         runtime,
       );
+      return connector.capabilities.listing === 'delta' ? withEverything(opened) : opened;
     };
     const layered = (prefix: string, timeoutMs = 5000): Source => {
       const policy = { attempts: 4, throttledForMs: 60_000, baseDelayMs: 1, maxDelayMs: 5, maxRetryAfterMs: 60_000 };
@@ -104,29 +114,33 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
       expect(await source.listPage(null, signal)).toEqual({ entries: [], next: { kind: 'end' } });
     });
 
-    test('odd keys are listed in byte order and read back', async () => {
-      for (const key of ODD_KEYS) harness.put(`odd/${key}`, `body of ${key}`);
+    test('odd keys are listed, in byte order where there is one, and read back', async () => {
+      const possible = ODD_KEYS.filter((key) => !harness.impossibleKeys?.includes(key));
+      for (const key of possible) await harness.put(`odd/${key}`, `body of ${key}`);
       harness.setPageSize(5);
       await using source = bare('odd/');
       const entries = await listAll(source);
-      expect(entries.map(({ path }) => path).sort(compareKeys)).toEqual([...ODD_KEYS].sort(compareKeys));
-      expect(entries.map(({ key }) => key)).toEqual(entries.map(({ key }) => key).sort(compareKeys));
+      expect(entries.map(({ path }) => path).sort(compareKeys)).toEqual(possible.sort(compareKeys));
+      if (harness.ordered !== false)
+        expect(entries.map(({ key }) => key)).toEqual(entries.map(({ key }) => key).sort(compareKeys));
       for (const entry of entries)
         expect((await bytesOf(await source.read(entry, undefined, signal))).toString()).toBe(`body of ${entry.path}`);
       harness.setPageSize(1000);
     });
 
     test('10,000 keys are listed once each', async () => {
-      for (let i = 0; i < 10_000; i++) harness.put(`many/${i}`, 'x');
+      const many = Array.from({ length: 10_000 }, (_, i) => `many/${i}`);
+      if (harness.putMany) await harness.putMany(many);
+      else for (const key of many) await harness.put(key, 'x');
       await using source = bare('many/');
       const keys = (await listAll(source)).map(({ key }) => key);
       expect(keys.length).toBe(10_000);
       expect(new Set(keys).size).toBe(10_000);
-      for (let i = 0; i < 10_000; i++) harness.remove(`many/${i}`);
+      if (!harness.putMany) for (const key of many) await harness.remove(key);
     }, 120_000);
 
     test('every page can be asked for again, and taken up by another process', async () => {
-      for (let i = 0; i < 23; i++) harness.put(`resume/${String(i).padStart(3, '0')}`, 'x');
+      for (let i = 0; i < 23; i++) await harness.put(`resume/${String(i).padStart(3, '0')}`, 'x');
       harness.setPageSize(4);
       await using source = bare('resume/');
       const whole = (await listAll(source)).map(({ key }) => key);
@@ -146,15 +160,17 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
     });
 
     test('a prefix is a folder: reports does not match reports-old', async () => {
-      for (const key of ['reports/a', 'reports-old/b', 'reports.txt', 'report/c']) harness.put(`edge/${key}`, key);
+      for (const key of ['reports/a', 'reports-old/b', 'reports.txt', 'report/c'])
+        await harness.put(`edge/${key}`, key);
       for (const prefix of ['edge/reports', 'edge/reports/']) {
         await using source = bare(prefix);
         expect((await listAll(source)).map(({ path }) => path)).toEqual(['a']);
       }
     });
 
-    test('a listing is narrowed to what begins with a text, and paths stay as they were', async () => {
-      for (const key of ['2025/a', '2026/b', '2026-old/c', '2027/d']) harness.put(`narrow/${key}`, key);
+    test('a listing is narrowed to what begins with a text, and paths stay as they were', async (context) => {
+      if (harness.narrows === false) return context.skip('a listing of changes has the whole place');
+      for (const key of ['2025/a', '2026/b', '2026-old/c', '2027/d']) await harness.put(`narrow/${key}`, key);
       const { connector, runtime, credential, path } = harness;
       const location = connector.parseLocation(path('narrow'), '2026');
       await using source = connector.open(new Secret(credential).map(connector.parseCredential), location, runtime);
@@ -163,7 +179,7 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
 
     test('bodies of many sizes arrive whole and verified', async () => {
       const sizes = [0, 1, 65_535, 65_536, 65_537, 3_000_000];
-      for (const size of sizes) harness.put(`sizes/${size}`, randomBytes(size));
+      for (const size of sizes) await harness.put(`sizes/${size}`, randomBytes(size));
       await using source = layered('sizes/');
       for (const entry of await listAll(source)) {
         expect((await bytesOf(await source.read(entry, undefined, signal))).length).toBe(entry.size);
@@ -172,7 +188,7 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
     });
 
     test('ranges', async () => {
-      harness.put('range/a', '0123456789');
+      await harness.put('range/a', '0123456789');
       await using source = bare('range/');
       const [entry] = await listAll(source);
       if (!entry) throw new Error('nothing listed');
@@ -184,18 +200,19 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
     });
 
     test('an object that changed after it was listed is not read', async () => {
-      harness.put('changing/a', 'first');
+      await harness.put('changing/a', 'first');
       await using source = bare('changing/');
       const [entry] = await listAll(source);
       if (!entry) throw new Error('nothing listed');
-      harness.put('changing/a', 'other');
+      await harness.put('changing/a', 'other');
       await expectCode(source.read(entry, undefined, signal), 'changed_during_fetch');
-      harness.remove('changing/a');
-      await expectCode(source.read(entry, undefined, signal), 'not_found');
+      await harness.remove('changing/a');
+      // A source that looks at the condition first says the same of both.
+      await expectCode(source.read(entry, undefined, signal), 'not_found', 'changed_during_fetch');
     });
 
     test('a rejected credential is told from everything else', async () => {
-      harness.put('locked/a', 'x');
+      await harness.put('locked/a', 'x');
       const [entry] = await listAll(bare('locked/'));
       await using source = bare('locked/', harness.rejectedCredential);
       await expectCode(source.listPage(null, signal), 'credential_rejected');
@@ -205,13 +222,13 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
     });
 
     test('check says that all is well', async () => {
-      harness.put('well/a', 'x');
+      await harness.put('well/a', 'x');
       await using source = bare('well/');
       expect(await source.check(signal)).toEqual({ reachable: true, readable: true, warnings: [] });
     });
 
     test('an aborted call ends with the reason of its signal', async () => {
-      harness.put('abort/a', randomBytes(1_000_000));
+      await harness.put('abort/a', randomBytes(1_000_000));
       await using source = layered('abort/');
       const [entry] = await listAll(source);
       const reason = new Error('enough');
@@ -256,7 +273,7 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
         work: (source: Source, entry: Entry) => Promise<void>,
       ) => {
         const body = randomBytes(300_000);
-        harness.put('faults/a', body);
+        await harness.put('faults/a', body);
         await using source = layered('faults/', 300);
         const [entry] = await listAll(source);
         harness.faults?.fail(kind, count, on);
@@ -304,6 +321,19 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
   });
 }
 
+/** A source that lists changes, as one that lists what it has: each listing follows all changes first. */
+export function withEverything(source: Source): Source {
+  let mirror = memoryMirror();
+  return {
+    ...source,
+    listPage: async (position, each) => {
+      if (position === null) mirror = memoryMirror();
+      if (position === null || (await mirror.position()) === null) await followChanges(source, mirror, each);
+      return withMirror(source, mirror).listPage(position, each);
+    },
+  };
+}
+
 export async function listAll(source: Source, from: string | null = null): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (let position = from; ; ) {
@@ -320,13 +350,13 @@ export async function bytesOf(content: Content | Promise<Content>): Promise<Buff
   return Buffer.concat(chunks);
 }
 
-async function expectCode(work: Promise<unknown>, code: string): Promise<void> {
+async function expectCode(work: Promise<unknown>, ...codes: string[]): Promise<void> {
   const error = await work.then(
     () => null,
     (failure) => failure,
   );
   expect(error).toBeInstanceOf(ConnectorError);
-  expect((error as ConnectorError).code).toBe(code);
+  expect(codes).toContain((error as ConnectorError).code);
 }
 
 function thrown(work: () => unknown): unknown {

@@ -9,6 +9,8 @@ export type Fault =
       readonly headers?: Record<string, string>;
       readonly message?: string;
     }
+  /** Another answer than the right one, as JSON. */
+  | { readonly kind: 'answer'; readonly body: string }
   | { readonly kind: 'reset' }
   /** Answers nothing, for ever. */
   | { readonly kind: 'stall' }

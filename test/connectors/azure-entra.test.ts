@@ -1,0 +1,107 @@
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { azure } from '../../connectors/azure/connector.ts';
+import { Secret } from '../../src/contract/secret.ts';
+import { bytesOf, listAll } from '../conformance/connector.ts';
+import { runtimeFor } from '../runtime.ts';
+import { Azurite } from '../servers/azurite.ts';
+import { EntraServer } from '../servers/entra.ts';
+import { trustedCertificate } from '../servers/tls.ts';
+
+describe('azure by an application of Microsoft Entra ID', () => {
+  let azurite: Azurite;
+  let entra: EntraServer;
+  const signal = new AbortController().signal;
+  beforeAll(async () => {
+    const certificate = await trustedCertificate();
+    azurite = await Azurite.start(certificate);
+    entra = await new EntraServer(certificate).listen();
+    const container = azurite.service.getContainerClient('docs');
+    await container.create();
+    await container.getBlockBlobClient('a').upload('text', 4);
+  });
+  afterAll(async () => {
+    await entra[Symbol.asyncDispose]();
+    await azurite[Symbol.asyncDispose]();
+  });
+  const open = (app: Record<string, unknown>, ...more: string[]) =>
+    azure.open(
+      new Secret(azure.parseCredential({ account_name: azurite.account, endpoint: azurite.endpoint, ...app })),
+      azure.parseLocation('azure://docs'),
+      runtimeFor(new URL(azurite.endpoint).origin, entra.authority, ...more),
+    );
+
+  test('a secret and a certificate are exchanged for a token that reads', async () => {
+    for (const app of [entra.registerApp(), await entra.registerCertificateApp()]) {
+      const before = entra.tokens.length;
+      await using source = open(app);
+      const [[entry]] = await Promise.all([listAll(source), listAll(source), listAll(source)]);
+      expect((await bytesOf(source.read(entry as never, undefined, signal))).toString()).toBe('text');
+      expect(entra.tokens.length).toBe(before + 1);
+    }
+  });
+
+  test('a wrong secret, a foreign certificate and an unknown application are rejected credentials', async () => {
+    const app = entra.registerApp();
+    const first = await entra.registerCertificateApp();
+    const second = await entra.registerCertificateApp();
+    const wrong = [
+      { ...app, client_secret: 'wrong' },
+      { ...first, certificate: second.certificate, private_key: second.private_key },
+      { ...first, private_key: second.private_key },
+      { ...app, client_id: '00000000-0000-0000-0000-000000000000' },
+    ];
+    for (const fields of wrong) {
+      await using source = open(fields);
+      const report = await source.check(signal);
+      expect(report).toMatchObject({ readable: false, problem: { code: 'credential_rejected' } });
+      expect(report.problem?.hint).toContain('tenant_id');
+    }
+  });
+
+  test('an identity service that is away or throttles is waited for, and one that is not listed gets nothing', async () => {
+    const app = entra.registerApp();
+    for (const [status, code] of [
+      [500, 'unavailable'],
+      [503, 'unavailable'],
+      [429, 'throttled'],
+    ] as const) {
+      entra.fault = ({ operation }) =>
+        operation === 'token' ? { kind: 'error', status, code: 'temporarily_unavailable' } : undefined;
+      await using source = open(app);
+      await expect(source.listPage(null, signal)).rejects.toMatchObject({ code, retryable: true });
+      entra.fault = () => undefined;
+      expect((await source.listPage(null, signal)).entries.length).toBe(1);
+    }
+    const elsewhere = { ...app, authority: 'https://login.example.com' };
+    expect(() => open(elsewhere)).toThrow(expect.objectContaining({ code: 'endpoint_refused' }));
+  });
+
+  test('neither the source nor its errors show the secret, the private key or a token', async () => {
+    const app = entra.registerApp();
+    const other = await entra.registerCertificateApp();
+    const shown: string[] = [];
+    for (const fields of [app, other]) {
+      await using source = open(fields);
+      const [entry] = await listAll(source);
+      shown.push(inspect(source, { depth: 20, showHidden: true }));
+      for (const status of [400, 401, 403, 404, 429, 500]) {
+        const message = JSON.stringify(fields);
+        entra.fault = () => ({ kind: 'error', status, code: 'invalid_client', message });
+        await using fresh = open(fields);
+        const calls = [
+          fresh.listPage(null, signal),
+          fresh.check(signal),
+          bytesOf(fresh.read(entry as never, undefined, signal)),
+        ];
+        for (const outcome of await Promise.allSettled(calls)) {
+          shown.push(inspect(outcome, { depth: 20, showHidden: true }), JSON.stringify(outcome));
+        }
+        entra.fault = () => undefined;
+      }
+    }
+    const values = [app.client_secret, other.private_key.split('\n')[2] as string, ...entra.tokens];
+    expect(shown.length).toBeGreaterThan(20);
+    for (const text of shown) for (const value of values) expect(text.includes(value), text).toBe(false);
+  });
+});
