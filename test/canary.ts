@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 
 /** All the forms in which a value could hide in bytes. */
 export function encodingsOf(value: string): Map<string, Buffer> {
@@ -46,4 +47,23 @@ export async function findInFiles(folder: string, values: readonly string[]): Pr
     }
   }
   return [...new Set(hits)];
+}
+
+/** What any printer could show of a value: JSON, inspect, and every own property of every object in it. */
+export function everything(value: unknown, seen = new Set<unknown>()): string {
+  if (typeof value === 'string') return value;
+  if (value === null || typeof value !== 'object') return String(value);
+  if (seen.has(value)) return '';
+  seen.add(value);
+  const parts = [inspect(value, { depth: 20, showHidden: true }), tryJson(value)];
+  for (const name of Reflect.ownKeys(value)) parts.push(String(name), everything(Reflect.get(value, name), seen));
+  return parts.join('\n');
+}
+
+function tryJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? '';
+  } catch {
+    return '';
+  }
 }

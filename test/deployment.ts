@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { attachEmbedded } from '../src/db/embedded.ts';
+import { openPool } from '../src/db/pool.ts';
 import { S3Server } from './servers/s3.ts';
 
 const BIN = fileURLToPath(new URL('../bin/lockgate', import.meta.url));
@@ -83,8 +85,8 @@ export class Deployment implements AsyncDisposable {
     return JSON.parse(answer.stdout) as T;
   }
 
-  async putSecret(id = 'my-creds', credential: unknown = this.credential()): Promise<void> {
-    const answer = await this.start(['secrets', 'put', id, '--type', 's3'], JSON.stringify(credential)).ended;
+  async putSecret(id = 'my-creds', credential: unknown = this.credential(), type = 's3'): Promise<void> {
+    const answer = await this.start(['secrets', 'put', id, '--type', type], JSON.stringify(credential)).ended;
     if (answer.code !== 0) throw new Error(answer.stderr);
   }
 
@@ -93,6 +95,23 @@ export class Deployment implements AsyncDisposable {
     await this.json('collections', 'create', collection);
     const words = ['--collection', collection, '--type', 's3', '--credential', 'my-creds', '--path', 's3://docs'];
     return (await this.json<{ id: string }>('sources', 'add', ...words, ...more)).id;
+  }
+
+  /** Every row of every table as text: in the database's files a long value may be compressed. */
+  async everyRow(): Promise<string> {
+    const server = await attachEmbedded(join(this.dataDir, 'postgres'));
+    await using db = openPool(server.target, 1, server.leave);
+    const tables = await db.query<{ name: string }>(
+      `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname like 'lockgate%'`,
+    );
+    const names = tables.map(({ name }) => name);
+    for (const name of ['lockgate.document', 'lockgate_queue.job'])
+      if (!names.includes(name)) throw new Error(`no ${name}`);
+    const rows: string[] = [];
+    for (const name of names) {
+      for (const { row } of await db.query<{ row: string }>(`select t::text as row from ${name} t`)) rows.push(row);
+    }
+    return rows.join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -115,7 +115,7 @@ function violations(sources: readonly Source[]): string[] {
       if (ours && target !== room && target !== 'src/contract' && !PERMITTED[room]?.includes(target))
         found.push(`${path} may not import ${name}`);
       const storage =
-        /^@aws-sdk\/client-s(3|ts)\b|^@smithy\/|^@google-cloud\/storage|^google-auth-library|^@azure\/(storage-blob|identity|core-)|^@microsoft\//.test(
+        /^@aws-sdk\/(client-s(3|ts)\b|credential-)|^@smithy\/|^@google-cloud\/storage|^google-auth-library|^@azure\/(storage-blob|identity|core-)|^@microsoft\//.test(
           name,
         );
       if (storage && !path.startsWith('connectors/')) found.push(`${path} may not import the storage SDK ${name}`);

@@ -58,7 +58,7 @@ function byStatus(status: number | undefined): Rule {
   if (status === 403) return DENIED;
   if (status === 404) return ['not_found', false, 'What was asked for is not there.'];
   if (status === 412) return CHANGED;
-  if (status === 429 || status === 503) return THROTTLED;
+  if (status === 429) return THROTTLED;
   if (status !== undefined && status >= 300 && status < 500)
     return ['invalid_request', false, 'Azure does not accept the request.'];
   return AWAY;

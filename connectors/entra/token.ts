@@ -4,6 +4,7 @@ import { type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { CLOUDS, type EntraApp } from './credential.ts';
+import './quiet.ts';
 
 /** Gives out a token that is still good for a while. */
 export type TokenSource = (signal: AbortSignal) => Promise<string>;

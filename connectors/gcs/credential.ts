@@ -4,6 +4,26 @@ import { parseFields } from '../../src/contract/fields.ts';
 
 const text = z.string().min(1).max(4096);
 const DEFAULT_UNIVERSE = 'googleapis.com';
+const ACCOUNT = /^[^\s@]{1,200}@[a-z0-9.-]{1,200}$/;
+
+/** Ours, beside what Google's files say. */
+const more = {
+  universe_domain: z
+    .string()
+    .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/)
+    .default(DEFAULT_UNIVERSE),
+  /** Another endpoint than the universe's own, such as an emulator's. */
+  endpoint: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
+  /** The project that is billed, for buckets where the requester pays. */
+  user_project: z
+    .string()
+    .regex(/^[a-z0-9:.-]{1,100}$/)
+    .optional(),
+  /** A service account whose place is taken, for whoever may create tokens for it. */
+  impersonate: z.string().regex(ACCOUNT).optional(),
+  /** Where its tokens are asked for; absent: Google's own. */
+  iam_endpoint: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
+};
 
 /** The key file of a service account, as Google's console gives it out. */
 const ServiceAccount = z.strictObject({
@@ -15,40 +35,55 @@ const ServiceAccount = z.strictObject({
     .max(16_384)
     .transform(repairPem)
     .refine(isPrivateKey, { message: 'must be a private key in PEM, with its lines kept apart' }),
-  client_email: z.string().regex(/^[^\s@]{1,200}@[a-z0-9.-]{1,200}$/),
+  client_email: z.string().regex(ACCOUNT),
   client_id: text.optional(),
   auth_uri: text.optional(),
   token_uri: z.string().refine(isOrigin, { message: 'must be a URL' }).default('https://oauth2.googleapis.com/token'),
   auth_provider_x509_cert_url: text.optional(),
   client_x509_cert_url: text.optional(),
-  universe_domain: z
-    .string()
-    .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/)
-    .default(DEFAULT_UNIVERSE),
-  /** Ours: another endpoint than the universe's own, such as an emulator's. */
-  endpoint: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
-  /** Ours: the project that is billed, for buckets where the requester pays. */
-  user_project: z
-    .string()
-    .regex(/^[a-z0-9:.-]{1,100}$/)
-    .optional(),
+  ...more,
 });
 
-export type GcsCredential = z.infer<typeof ServiceAccount>;
+/**
+ * Workload identity federation: a token that another party gave to this machine is exchanged for Google's.
+ * https://google.aip.dev/auth/4117. Only tokens in a file or at a URL; a program is not started for them.
+ */
+const ExternalAccount = z.strictObject({
+  type: z.literal('external_account'),
+  audience: text,
+  subject_token_type: text,
+  token_url: z.string().refine(isOrigin, { message: 'must be a URL' }).default('https://sts.googleapis.com/v1/token'),
+  token_info_url: text.optional(),
+  service_account_impersonation_url: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
+  service_account_impersonation: z.looseObject({}).optional(),
+  credential_source: z.strictObject({
+    file: text.optional(),
+    url: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
+    headers: z.record(z.string(), z.string()).optional(),
+    format: z.looseObject({}).optional(),
+  }),
+  quota_project_id: text.optional(),
+  workforce_pool_user_project: text.optional(),
+  ...more,
+});
+
+/** What the machine is: Application Default Credentials. */
+const Ambient = z.strictObject({ type: z.literal('ambient'), project_id: text.optional(), ...more });
+
+/** The fields of a credential as people write them down. */
+export const GcsFields = z.discriminatedUnion('type', [ServiceAccount, ExternalAccount, Ambient]);
+
+export type ServiceAccountKey = z.infer<typeof ServiceAccount>;
+export type ExternalAccountConfig = z.infer<typeof ExternalAccount>;
+export type GcsCredential = z.infer<typeof GcsFields>;
 
 export function parseCredential(payload: unknown): GcsCredential {
-  return parseFields(ServiceAccount, payload, 'invalid_credential', 'gcs credential') as GcsCredential;
+  return parseFields(GcsFields, payload, 'invalid_credential', 'gcs credential') as GcsCredential;
 }
 
-/** Where the credential's universe takes requests, and where it gives out tokens. */
-export function originsOf({ universe_domain, endpoint }: GcsCredential): {
-  storage: string;
-  tokens: readonly string[];
-} {
-  return {
-    storage: endpoint ?? `https://storage.${universe_domain}`,
-    tokens: [`https://oauth2.${universe_domain}`, 'https://accounts.google.com'],
-  };
+/** Where the credential's universe takes requests. */
+export function storageOriginOf({ universe_domain, endpoint }: GcsCredential): string {
+  return endpoint ?? `https://storage.${universe_domain}`;
 }
 
 export function isDefaultUniverse({ universe_domain }: GcsCredential): boolean {

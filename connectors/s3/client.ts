@@ -4,9 +4,9 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Runtime } from '../../src/contract/connector.ts';
 import type { Secret } from '../../src/contract/secret.ts';
-import { assumedRole, type Keys } from './assumed-role.ts';
 import type { S3Credential } from './credential.ts';
 import { regionFrom } from './errors.ts';
+import { assertAmbient, identityOf } from './identity.ts';
 
 const MAX_SOCKETS = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -19,10 +19,14 @@ export interface RegionalClient {
   destroy(): void;
 }
 
-/** Makes no request. Throws `endpoint_refused` when the credential names an endpoint that may not be contacted. */
+/** Makes no request. Throws `endpoint_refused` and `ambient_refused`. */
 export function regionalClient(credential: Secret<S3Credential>, runtime: Runtime): RegionalClient {
-  const { region, endpoint, sts_endpoint } = credential.reveal();
-  for (const each of [endpoint, sts_endpoint]) if (each) runtime.egress.assertEndpoint(new URL(each), 'public');
+  const { region, endpoint, sts_endpoint, auth } = credential.reveal();
+  const ambient = auth === 'ambient' || auth === 'web_identity';
+  if (ambient) assertAmbient(runtime);
+  // What the machine is goes where its deployment says, and nowhere that a credential names.
+  const rule = ambient ? 'listed' : 'public';
+  for (const each of [endpoint, sts_endpoint]) if (each) runtime.egress.assertEndpoint(new URL(each), rule);
   let client = createClient(credential, region ?? FIRST_REGION, runtime);
   let settled = region !== undefined && endpoint !== undefined;
   return {
@@ -43,16 +47,16 @@ export function regionalClient(credential: Secret<S3Credential>, runtime: Runtim
 }
 
 function createClient(credential: Secret<S3Credential>, region: string, runtime: Runtime): S3Client {
-  const { access_key_id, secret_access_key, session_token, endpoint, force_path_style, role_arn, sts_endpoint } =
-    credential.reveal();
-  const keys: Keys = {
-    accessKeyId: access_key_id,
-    secretAccessKey: secret_access_key,
-    ...(session_token ? { sessionToken: session_token } : {}),
-  };
+  const { endpoint, force_path_style, sts_endpoint, auth, use_accelerate, use_dualstack } = credential.reveal();
+  const identity = identityOf(credential, region, createHandler(sts_endpoint, runtime));
   const client = new S3Client({
     region,
-    credentials: role_arn ? assumedRole(credential, keys, region, createHandler(sts_endpoint, runtime)) : keys,
+    // Without any, the SDK asks its default provider chain.
+    ...(identity ? { credentials: identity } : {}),
+    ...(auth === 'anonymous' ? { signer: { sign: async (request) => request } } : {}),
+    useArnRegion: true,
+    useAccelerateEndpoint: use_accelerate ?? false,
+    useDualstackEndpoint: use_dualstack ?? false,
     ...(endpoint ? { endpoint } : {}),
     forcePathStyle: force_path_style ?? endpoint !== undefined,
     // The layers retry and time out; lengths and checksums are verified there too.

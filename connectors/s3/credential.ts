@@ -8,10 +8,16 @@ const origin = z
   .string()
   .refine(isOrigin, { message: 'must be a URL such as https://minio.example.com:9000, without path or user' });
 
-const Credential = z.strictObject({
-  access_key_id: token,
-  secret_access_key: token,
+/** The fields of a credential as people write them down. */
+export const S3Fields = z.strictObject({
+  access_key_id: token.optional(),
+  secret_access_key: token.optional(),
   session_token: token.optional(),
+  /**
+   * Instead of keys. `ambient`: the SDK's default provider chain (environment, profile, container, instance profile).
+   * `web_identity`: a token file, as EKS mounts it. `anonymous`: requests are not signed, for public buckets.
+   */
+  auth: z.enum(['ambient', 'web_identity', 'anonymous']).optional(),
   /** Absent: found by asking for the bucket. */
   region: z
     .string()
@@ -44,10 +50,31 @@ const Credential = z.strictObject({
     .optional(),
   /** Whether the bucket stands in the path and not in the host name. Default: true with an endpoint. */
   force_path_style: z.boolean().optional(),
+  /** Amazon's transfer acceleration, for buckets that have it. */
+  use_accelerate: z.boolean().optional(),
+  /** Amazon's endpoints with IPv6. */
+  use_dualstack: z.boolean().optional(),
 });
 
+const Credential = S3Fields.superRefine((fields, context) => {
+  const complaint = complaintAbout(fields);
+  if (complaint) context.addIssue({ code: 'custom', message: complaint });
+});
+
+function complaintAbout(fields: z.infer<typeof S3Fields>): string | null {
+  const { auth, access_key_id, secret_access_key, session_token, role_arn, external_id } = fields;
+  if (auth && (access_key_id || secret_access_key || session_token)) return 'give either auth or access_key_id';
+  if (!auth && !access_key_id) return 'missing field access_key_id';
+  if (!auth && !secret_access_key) return 'missing field secret_access_key';
+  if (auth === 'anonymous' && role_arn) return 'who is anonymous cannot assume role_arn';
+  if (external_id && !role_arn) return 'external_id needs role_arn';
+  if (fields.endpoint && fields.use_accelerate) return 'use_accelerate is for Amazon’s own endpoint';
+  if (fields.endpoint && fields.use_dualstack) return 'use_dualstack is for Amazon’s own endpoint';
+  return null;
+}
+
 /** A key pair, perhaps to assume a role with, and what it takes to reach the service that it belongs to. */
-export type S3Credential = z.infer<typeof Credential>;
+export type S3Credential = z.infer<typeof S3Fields>;
 
 export function parseCredential(payload: unknown): S3Credential {
   return parseFields(Credential, payload, 'invalid_credential', 's3 credential');

@@ -22,6 +22,13 @@ const WRONG_REGION: Rule = [
   'Put the right region into the credential.',
 ];
 
+export const NO_IDENTITY: Rule = [
+  'credential_rejected',
+  false,
+  'This machine has no AWS identity to lend out.',
+  'Give it a role (instance profile, task role, EKS service account), or store keys instead of auth.',
+];
+
 /** By S3's error code: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList */
 const BY_CODE: Readonly<Record<string, Rule>> = {
   InvalidAccessKeyId: REJECTED,
@@ -35,6 +42,7 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
   ],
   ExpiredTokenException: REJECTED,
   TokenRefreshRequired: REJECTED,
+  CredentialsProviderError: NO_IDENTITY,
   RequestTimeTooSkewed: [
     'credential_rejected',
     false,
@@ -62,7 +70,7 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
   ThrottlingException: THROTTLED,
   RequestLimitExceeded: THROTTLED,
   TooManyRequestsException: THROTTLED,
-  ServiceUnavailable: THROTTLED,
+  ServiceUnavailable: AWAY,
   RequestTimeout: AWAY,
   InternalError: AWAY,
   PermanentRedirect: WRONG_REGION,
@@ -77,7 +85,7 @@ function byStatus(status: number | undefined): Rule {
   if (status === 403) return DENIED;
   if (status === 404) return ['not_found', false, 'What was asked for is not there.'];
   if (status === 412) return BY_CODE.PreconditionFailed as Rule;
-  if (status === 429 || status === 503) return THROTTLED;
+  if (status === 429) return THROTTLED;
   if (status === 301 || status === 307 || status === 308) return WRONG_REGION;
   if (status !== undefined && status >= 400 && status < 500)
     return ['invalid_request', false, 'S3 does not accept the request.'];

@@ -89,7 +89,7 @@ function report(globals: Globals, runs: readonly RunRecord[]): void {
 
 function figures(run: RunRecord): string {
   const { added, changed, moved, removed, unchanged, excluded } = run;
-  return `${added} added, ${changed} changed, ${moved} moved, ${removed} removed, ${unchanged} unchanged, ${excluded} left out; ${bytes(run.bytes)} fetched.`;
+  return `${added} added, ${changed} changed, ${moved > 0 ? `${moved} moved, ` : ''}${removed} removed, ${unchanged} unchanged, ${excluded} left out; ${bytes(run.bytes)} fetched.`;
 }
 
 function exitCode(runs: readonly RunRecord[]): number {

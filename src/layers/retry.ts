@@ -14,7 +14,7 @@ export interface RetryPolicy {
 
 export const DEFAULT_RETRY: RetryPolicy = {
   attempts: 6,
-  throttledForMs: 6 * 3_600_000,
+  throttledForMs: 2 * 3_600_000,
   baseDelayMs: 200,
   maxDelayMs: 20_000,
   maxRetryAfterMs: 3_600_000,

@@ -31,8 +31,8 @@ describe('migrations', () => {
   test('a migration that fails leaves the database as it was', async () => {
     await using db = await freshDatabase();
     const folder = await mkdtemp(join(tmpdir(), 'lockgate-migrations-'));
-    await writeFile(join(folder, '0001-first.sql'), 'select 1');
-    await writeFile(join(folder, '0002-half.sql'), 'create table lockgate.half (id int); select 1 / 0');
+    await writeFile(join(folder, '9001-first.sql'), 'select 1');
+    await writeFile(join(folder, '9002-half.sql'), 'create table lockgate.half (id int); select 1 / 0');
     await expect(migrate(db, pathToFileURL(`${folder}/`))).rejects.toThrow(/division by zero/);
     expect(await db.query("select to_regclass('lockgate.half')::text as found")).toEqual([{ found: null }]);
     await rm(folder, { recursive: true });

@@ -38,7 +38,11 @@ export class GcsServer implements AsyncDisposable {
   readonly permitted = new Map<string, readonly GcsRequest['operation'][]>();
   /** Buckets whose requesters pay, and for which project. */
   readonly requesterPays = new Set<string>();
-  readonly tokens = new Map<string, { readonly account: string; readonly until: number }>();
+  readonly tokens = new Map<string, { readonly account: string; readonly until: number; readonly scope: string }>();
+  /** Tokens of other parties, and whom each stands for when it is exchanged. */
+  readonly subjects = new Map<string, string>();
+  /** Who may take whose place: `who account`. */
+  readonly impersonators = new Set<string>();
   tokenSeconds = 3600;
   pageSize = 1000;
   fault: (request: GcsRequest) => Fault | undefined = () => undefined;
@@ -100,7 +104,11 @@ export class GcsServer implements AsyncDisposable {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const found = /^\/storage\/v1\/b\/([^/]+)\/o(?:\/([^/]+))?$/.exec(url.pathname);
-    const operation = url.pathname === '/token' ? 'token' : found?.[2] === undefined ? 'list' : 'read';
+    const operation = /\/token$|:generateAccessToken$/.test(url.pathname)
+      ? 'token'
+      : found?.[2] === undefined
+        ? 'list'
+        : 'read';
     const asked: GcsRequest = {
       operation,
       bucket: decodeURIComponent(found?.[1] ?? ''),
@@ -112,10 +120,14 @@ export class GcsServer implements AsyncDisposable {
     if (fault?.kind === 'stall') return;
     if (fault?.kind === 'delay') await new Promise((resolve) => setTimeout(resolve, fault.ms));
     if (fault?.kind === 'error') return sendError(response, fault.status, fault.message ?? fault.code, fault.headers);
+    if (url.pathname === '/v1/token') return this.#exchange(request, response);
+    if (url.pathname.startsWith('/computeMetadata/')) return this.#metadata(request, response);
+    if (url.pathname.endsWith(':generateAccessToken')) return this.#impersonate(url, request, response);
     if (operation === 'token') return this.#token(request, response);
     const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
     const token = this.tokens.get(bearer);
-    if (!token || token.until <= Date.now()) return sendError(response, 401, 'Invalid Credentials');
+    if (!token || token.until <= Date.now() || !SCOPES.includes(token.scope))
+      return sendError(response, 401, 'Invalid Credentials');
     const may = this.permitted.get(token.account);
     if (may && !may.includes(operation))
       return sendError(response, 403, `${token.account} does not have storage.objects access`);
@@ -153,9 +165,66 @@ export class GcsServer implements AsyncDisposable {
         .some((each) => SCOPES.includes(each))
     )
       return refuse('Invalid JWT: scope');
-    const access_token = `ya29.fake-${randomUUID()}`;
-    this.tokens.set(access_token, { account: iss, until: Date.now() + this.tokenSeconds * 1000 });
-    sendJson(response, 200, { access_token, expires_in: this.tokenSeconds, token_type: 'Bearer' });
+    sendJson(response, 200, {
+      access_token: this.#issue(iss, scope),
+      expires_in: this.tokenSeconds,
+      token_type: 'Bearer',
+    });
+  }
+
+  #issue(account: string, scope: string): string {
+    const token = `ya29.fake-${randomUUID()}`;
+    this.tokens.set(token, { account, until: Date.now() + this.tokenSeconds * 1000, scope });
+    return token;
+  }
+
+  /** https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token */
+  async #exchange(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const form = new URLSearchParams(Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>)).toString());
+    const principal = this.subjects.get(form.get('subject_token') ?? '');
+    const right = form.get('grant_type') === 'urn:ietf:params:oauth:grant-type:token-exchange' && form.get('audience');
+    if (!right || !principal)
+      return sendJson(response, 400, {
+        error: 'invalid_grant',
+        error_description: 'The given credential is rejected.',
+      });
+    const access_token = this.#issue(principal, form.get('scope') ?? '');
+    sendJson(response, 200, {
+      access_token,
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      expires_in: this.tokenSeconds,
+      token_type: 'Bearer',
+    });
+  }
+
+  async #impersonate(url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = JSON.parse(Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>)).toString() || '{}');
+    const account = decodeURIComponent(/serviceAccounts\/([^/]+):/.exec(url.pathname)?.[1] ?? '');
+    const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const token = this.tokens.get(bearer);
+    if (!token || !/cloud-platform|auth\/iam$/.test(token.scope))
+      return sendError(response, 401, 'Invalid Credentials');
+    if (!this.impersonators.has(`${token.account} ${account}`))
+      return sendError(response, 403, 'Permission iam.serviceAccounts.getAccessToken denied');
+    const expireTime = new Date(Date.now() + this.tokenSeconds * 1000).toISOString();
+    sendJson(response, 200, { accessToken: this.#issue(account, String(body.scope?.[0])), expireTime });
+  }
+
+  /** https://cloud.google.com/compute/docs/metadata/overview */
+  #metadata(request: IncomingMessage, response: ServerResponse): void {
+    response.setHeader('metadata-flavor', 'Google');
+    const path = (request.url ?? '').split('?')[0] ?? '';
+    if (request.headers['metadata-flavor'] !== 'Google') return void response.writeHead(403).end();
+    if (path.endsWith('/token')) {
+      return sendJson(response, 200, {
+        access_token: this.#issue('the machine', SCOPES[0] as string),
+        expires_in: this.tokenSeconds,
+        token_type: 'Bearer',
+      });
+    }
+    response
+      .writeHead(200, { 'content-type': 'application/text' })
+      .end(path.endsWith('/universe-domain') ? 'googleapis.com' : 'fake-project');
   }
 
   #list({ query }: GcsRequest, objects: Map<string, GcsObject>, response: ServerResponse): void {

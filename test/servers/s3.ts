@@ -6,7 +6,7 @@ import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
 /**
  * An S3 server for tests: verifies SigV4, lists in UTF-8 byte order by pages, answers ranges and conditions, and fails
- * on demand. Path style only. https://docs.aws.amazon.com/AmazonS3/latest/API/
+ * on demand. Path style, and access points by their host names. https://docs.aws.amazon.com/AmazonS3/latest/API/
  */
 export interface S3Object {
   readonly body: Buffer;
@@ -32,6 +32,8 @@ export interface S3Request {
 export class S3Server implements AsyncDisposable {
   readonly buckets = new Map<string, Map<string, S3Object>>();
   readonly keys = new Map<string, KeyPair>();
+  /** Buckets that anybody may read. */
+  readonly open = new Set<string>();
   /** Access keys that may only list, or nothing. */
   readonly denied = new Map<string, readonly S3Request['operation'][]>();
   /** Buckets whose requesters pay. */
@@ -94,7 +96,10 @@ export class S3Server implements AsyncDisposable {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [path = '/', query = ''] = (request.url ?? '/').split('?');
-    const [, bucket = '', key = ''] = /^\/([^/]*)\/?(.*)$/s.exec(path) ?? [];
+    const accessPoint = /^([a-z0-9-]+)\.[a-z]/.exec(request.headers.host ?? '')?.[1];
+    const [, bucket = '', key = ''] = accessPoint
+      ? ['', accessPoint, path.slice(1)]
+      : (/^\/([^/]*)\/?(.*)$/s.exec(path) ?? []);
     const asked: S3Request = {
       operation: operationOf(request.method ?? '', key, query),
       bucket,
@@ -103,7 +108,10 @@ export class S3Server implements AsyncDisposable {
       headers: request.headers,
     };
     this.counts.set(asked.operation, (this.counts.get(asked.operation) ?? 0) + 1);
-    const verdict = verifySigV4(request, 's3', this.keys, this.now());
+    const anonymous = this.open.has(bucket) && !request.headers.authorization;
+    const verdict = anonymous
+      ? ({ ok: true, accessKeyId: '', region: 'us-east-1' } as const)
+      : verifySigV4(request, 's3', this.keys, this.now());
     if (!verdict.ok) return sendError(response, verdict.status, verdict.code, verdict.message);
     const fault = this.fault(asked);
     if (fault?.kind === 'reset') return void request.socket.destroy();

@@ -11,7 +11,7 @@ export interface Role {
 }
 
 /**
- * AWS STS for tests: AssumeRole by the query protocol, signed with SigV4. The keys that it gives out are made known to an
+ * AWS STS for tests: AssumeRole by the query protocol, signed with SigV4, and AssumeRoleWithWebIdentity. The keys that it gives out are made known to an
  * S3 server. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
  */
 export class StsServer implements AsyncDisposable {
@@ -42,14 +42,21 @@ export class StsServer implements AsyncDisposable {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
-    const verdict = verifySigV4(request, 'sts', this.keys, Date.now(), body);
-    if (!verdict.ok) return refuse(response, verdict.status, verdict.code);
     const form = new URLSearchParams(body.toString());
     const role = this.roles.get(form.get('RoleArn') ?? '');
-    const known =
-      role?.trusts.includes(verdict.accessKeyId) && role.externalId === (form.get('ExternalId') ?? undefined);
-    if (form.get('Action') !== 'AssumeRole' || !form.get('RoleSessionName') || !known)
-      return refuse(response, 403, 'AccessDenied');
+    const action = form.get('Action') ?? '';
+    if (action === 'AssumeRoleWithWebIdentity') {
+      // Not signed: the token is the proof.
+      if (!role?.trusts.includes(form.get('WebIdentityToken') ?? ''))
+        return refuse(response, 400, 'InvalidIdentityToken');
+    } else {
+      const verdict = verifySigV4(request, 'sts', this.keys, Date.now(), body);
+      if (!verdict.ok) return refuse(response, verdict.status, verdict.code);
+      const known =
+        role?.trusts.includes(verdict.accessKeyId) && role.externalId === (form.get('ExternalId') ?? undefined);
+      if (action !== 'AssumeRole' || !form.get('RoleSessionName') || !known)
+        return refuse(response, 403, 'AccessDenied');
+    }
     this.assumed++;
     const accessKeyId = `ASIAFAKE${randomBytes(6).toString('hex').toUpperCase()}`;
     const pair = {
@@ -60,7 +67,7 @@ export class StsServer implements AsyncDisposable {
     const expiration = new Date(Date.now() + this.sessionSeconds * 1000).toISOString();
     response.writeHead(200, { 'content-type': 'text/xml' });
     response.end(
-      `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>${accessKeyId}</AccessKeyId><SecretAccessKey>${pair.secretAccessKey}</SecretAccessKey><SessionToken>${pair.sessionToken}</SessionToken><Expiration>${expiration}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
+      `<${action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${action}Result><Credentials><AccessKeyId>${accessKeyId}</AccessKeyId><SecretAccessKey>${pair.secretAccessKey}</SecretAccessKey><SessionToken>${pair.sessionToken}</SessionToken><Expiration>${expiration}</Expiration></Credentials></${action}Result></${action}Response>`,
     );
   }
 }
