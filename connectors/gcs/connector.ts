@@ -99,7 +99,10 @@ async function read(
 
 type Headers = Readonly<Record<string, string | undefined>>;
 
+const SDK_LISTENERS = 20;
+
 interface Answer {
+  readonly body?: Readable;
   readonly statusCode: number;
   readonly headers: Headers;
 }
@@ -107,7 +110,11 @@ interface Answer {
 /** The request is made when the stream is first read, and its body waits until it is read on. */
 async function headersOf(stream: Readable): Promise<Headers> {
   const answered = new Promise<Answer>((resolve, reject) => {
-    stream.once('response', resolve);
+    stream.once('response', (answer: Answer) => {
+      // The SDK itself hangs more listeners on its stream than Node thinks sound, and Node would complain of each read.
+      answer.body?.setMaxListeners?.(SDK_LISTENERS);
+      resolve(answer);
+    });
     stream.once('error', reject);
   });
   stream.read(0);

@@ -91,7 +91,7 @@ function openMemory(credential: Secret<MemoryCredential>, location: MemoryLocati
     read: async (entry, range, signal) => {
       signal.throwIfAborted();
       authorise('read');
-      return contentOf(bucket, entry, range);
+      return contentOf(bucket, entry, range, signal);
     },
     [Symbol.asyncDispose]: async () => undefined,
   };
@@ -118,7 +118,7 @@ function pageOf(bucket: MemoryBucket, { prefix, listed }: MemoryLocation, after:
   return { entries, next: { kind: 'more', pageToken: last.key } };
 }
 
-function contentOf(bucket: MemoryBucket, entry: Entry, range: ByteRange | undefined) {
+function contentOf(bucket: MemoryBucket, entry: Entry, range: ByteRange | undefined, signal: AbortSignal) {
   const object = bucket.objects.get(entry.key);
   const failure = (code: 'not_found' | 'changed_during_fetch', message: string) =>
     new ConnectorError(code, message, { operation: 'read', retryable: false });
@@ -129,10 +129,13 @@ function contentOf(bucket: MemoryBucket, entry: Entry, range: ByteRange | undefi
   return {
     checksums,
     contentType: 'application/octet-stream',
-    body: chunks(object.body.subarray(range?.start, range?.end)),
+    body: chunks(object.body.subarray(range?.start, range?.end), signal),
   };
 }
 
-async function* chunks(body: Uint8Array): AsyncIterable<Uint8Array> {
-  for (let at = 0; at < body.length; at += 65_536) yield body.subarray(at, at + 65_536);
+async function* chunks(body: Uint8Array, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  for (let at = 0; at < body.length; at += 65_536) {
+    signal.throwIfAborted();
+    yield body.subarray(at, at + 65_536);
+  }
 }

@@ -6,6 +6,7 @@ import type { Content, Entry, Page, Runtime, Source } from '../../src/contract/c
 import { ConnectorError, InputError } from '../../src/contract/errors.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { AdaptiveLimit, withLimit } from '../../src/layers/limit.ts';
+import { withRenewal } from '../../src/layers/renew.ts';
 import { withRetry } from '../../src/layers/retry.ts';
 import { withTimeout } from '../../src/layers/timeout.ts';
 import { withVerification } from '../../src/layers/verify.ts';
@@ -236,6 +237,31 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
       await expect(source.read(entry as Entry, undefined, AbortSignal.abort(reason))).rejects.toBe(reason);
     });
 
+    test('a call that is cancelled in the middle of a body ends, and the source goes on', async () => {
+      await harness.put('cancel/a', randomBytes(3_000_000));
+      await using source = layered('cancel/');
+      const [entry] = await listAll(source);
+      const stop = new AbortController();
+      const reason = new Error('enough');
+      const reading = (async () => {
+        for await (const _ of (await source.read(entry as Entry, undefined, stop.signal)).body) stop.abort(reason);
+      })();
+      await expect(reading).rejects.toBe(reason);
+      expect((await bytesOf(await source.read(entry as Entry, undefined, signal))).length).toBe(3_000_000);
+    });
+
+    test('a credential that is rotated is taken up in the middle', async () => {
+      await harness.put('rotated/a', 'x');
+      let reopened = 0;
+      await using source = withRenewal(bare('rotated/', harness.rejectedCredential), async () => {
+        reopened++;
+        return bare('rotated/');
+      });
+      const entries = await listAll(source);
+      expect((await bytesOf(await source.read(entries[0] as Entry, undefined, signal))).toString()).toBe('x');
+      expect(reopened).toBe(1);
+    });
+
     test('a bad credential is refused with the names of its fields and without their values', () => {
       const { connector, credential } = harness;
       for (const bad of [
@@ -302,6 +328,16 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
           });
         });
       }
+
+      test('a storm of throttled answers is waited out', async (context) => {
+        if (!harness.faults) return context.skip('this source cannot be broken from outside');
+        await faulty('throttled', 30, 'read', async (source, entry) => {
+          expect((await bytesOf(await source.read(entry, undefined, signal))).length).toBe(300_000);
+        });
+        await faulty('throttled', 30, 'list', async (source) => {
+          expect((await listAll(source)).length).toBe(1);
+        });
+      });
 
       const fatal = [
         ['a wrong body is not accepted', 'corrupt', 'checksum_mismatch'],
