@@ -5,7 +5,7 @@ import type { Operation } from '../../src/contract/error-rules.ts';
 import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { openContainer } from './client.ts';
-import { type AzureCredential, parseCredential } from './credential.ts';
+import { type AzureCredential, AzureFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage } from './listing.ts';
 import { type AzureLocation, parseLocation } from './location.ts';
@@ -14,6 +14,7 @@ import { sasWarnings } from './sas.ts';
 export const azure: Connector<AzureCredential, AzureLocation> = {
   type: 'azure',
   capabilities: { listing: 'snapshot', ranges: true },
+  credentialFields: AzureFields,
   parseCredential,
   parseLocation,
   quotaOf: (credential) => credential.reveal().endpoint,

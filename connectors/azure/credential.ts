@@ -13,18 +13,18 @@ export const AzureFields = z.strictObject({
     .transform((token) => token.replace(/^\?/, ''))
     .refine(isSas, { message: 'must be a shared access signature, such as sv=...&sp=rl&sig=...' })
     .optional()
-    .meta({ description: 'A shared access signature with the rights to read and list.' }),
+    .meta({ description: 'A shared access signature with the rights to read and list.', writeOnly: true }),
   account_key: z
     .string()
     .regex(/^[A-Za-z0-9+/]{20,}={0,2}$/)
     .optional()
-    .meta({ description: 'A key of the account. It may do everything: prefer a SAS.' }),
+    .meta({ description: 'A key of the account. It may do everything: prefer a SAS.', writeOnly: true }),
   connection_string: z
     .string()
     .min(1)
     .max(8192)
     .optional()
-    .meta({ description: "A connection string, as Azure's portal shows it." }),
+    .meta({ description: "A connection string, as Azure's portal shows it.", writeOnly: true }),
   auth: z.enum(['managed_identity', 'workload_identity', 'anonymous']).optional().meta({
     description:
       'Without a secret: the identity of the machine, where the deployment allows it, or none for public containers.',

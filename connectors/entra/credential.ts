@@ -43,7 +43,7 @@ export const entraFields = {
   client_id: z.string().regex(guid).optional().meta({ description: 'The application (client) ID.' }),
   client_secret: text
     .optional()
-    .meta({ description: "The value of a client secret of the application, not the secret's ID." }),
+    .meta({ description: "The value of a client secret of the application, not the secret's ID.", writeOnly: true }),
   certificate: z
     .string()
     .max(32_768)
@@ -55,7 +55,7 @@ export const entraFields = {
     .max(16_384)
     .refine(isPrivateKey, { message: 'must be an unencrypted RSA private key in PEM' })
     .optional()
-    .meta({ description: "The certificate's private key, in PEM." }),
+    .meta({ description: "The certificate's private key, in PEM.", writeOnly: true }),
   cloud: z
     .enum(['public', 'usgov', 'usgovdod', 'china'])
     .default('public')

@@ -13,7 +13,7 @@ import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store
 import type { Secret } from '../../src/contract/secret.ts';
 
 import { createStorage } from './client.ts';
-import { type GcsCredential, parseCredential } from './credential.ts';
+import { type GcsCredential, GcsFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage } from './listing.ts';
 import { type GcsLocation, parseLocation } from './location.ts';
@@ -21,6 +21,7 @@ import { type GcsLocation, parseLocation } from './location.ts';
 export const gcs: Connector<GcsCredential, GcsLocation> = {
   type: 'gcs',
   capabilities: { listing: 'snapshot', ranges: true },
+  credentialFields: GcsFields,
   parseCredential,
   parseLocation,
   quotaOf: (_, { bucket }) => bucket,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parseFields } from '../../src/contract/fields.ts';
 
 const text = z.string().min(1).max(4096);
+const url = z.string().refine(isOrigin, { message: 'must be a URL' });
 const DEFAULT_UNIVERSE = 'googleapis.com';
 const ACCOUNT = /^[^\s@]{1,200}@[a-z0-9.-]{1,200}$/;
 
@@ -11,18 +12,20 @@ const more = {
   universe_domain: z
     .string()
     .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/)
-    .default(DEFAULT_UNIVERSE),
-  /** Another endpoint than the universe's own, such as an emulator's. */
-  endpoint: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
-  /** The project that is billed, for buckets where the requester pays. */
+    .default(DEFAULT_UNIVERSE)
+    .meta({ description: 'Another universe than Google’s own must be listed by the deployment.' }),
+  endpoint: url.optional().meta({
+    description: 'Another endpoint than the universe’s own, such as an emulator’s; the deployment must list it.',
+  }),
   user_project: z
     .string()
     .regex(/^[a-z0-9:.-]{1,100}$/)
-    .optional(),
-  /** A service account whose place is taken, for whoever may create tokens for it. */
-  impersonate: z.string().regex(ACCOUNT).optional(),
-  /** Where its tokens are asked for; absent: Google's own. */
-  iam_endpoint: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
+    .optional()
+    .meta({ description: 'The project that is billed, for buckets where the requester pays.' }),
+  impersonate: z.string().regex(ACCOUNT).optional().meta({
+    description: 'The address of a service account whose place is taken, for whoever may create tokens for it.',
+  }),
+  iam_endpoint: url.optional().meta({ description: 'Where its tokens are asked for; absent: Google’s own.' }),
 };
 
 /** The key file of a service account, as Google's console gives it out. */
@@ -34,11 +37,12 @@ const ServiceAccount = z.strictObject({
     .string()
     .max(16_384)
     .transform(repairPem)
-    .refine(isPrivateKey, { message: 'must be a private key in PEM, with its lines kept apart' }),
+    .refine(isPrivateKey, { message: 'must be a private key in PEM, with its lines kept apart' })
+    .meta({ description: 'The private key, in PEM.', writeOnly: true }),
   client_email: z.string().regex(ACCOUNT),
   client_id: text.optional(),
   auth_uri: text.optional(),
-  token_uri: z.string().refine(isOrigin, { message: 'must be a URL' }).default('https://oauth2.googleapis.com/token'),
+  token_uri: url.default('https://oauth2.googleapis.com/token'),
   auth_provider_x509_cert_url: text.optional(),
   client_x509_cert_url: text.optional(),
   ...more,
@@ -52,13 +56,13 @@ const ExternalAccount = z.strictObject({
   type: z.literal('external_account'),
   audience: text,
   subject_token_type: text,
-  token_url: z.string().refine(isOrigin, { message: 'must be a URL' }).default('https://sts.googleapis.com/v1/token'),
+  token_url: url.default('https://sts.googleapis.com/v1/token'),
   token_info_url: text.optional(),
-  service_account_impersonation_url: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
+  service_account_impersonation_url: url.optional(),
   service_account_impersonation: z.looseObject({}).optional(),
   credential_source: z.strictObject({
     file: text.optional(),
-    url: z.string().refine(isOrigin, { message: 'must be a URL' }).optional(),
+    url: url.optional(),
     headers: z.record(z.string(), z.string()).optional(),
     format: z.looseObject({}).optional(),
   }),

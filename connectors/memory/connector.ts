@@ -6,6 +6,8 @@ import { parseFields } from '../../src/contract/fields.ts';
 import { folderPrefix } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 
+const Credential = z.strictObject({ password: z.string().min(1) });
+
 /**
  * The reference implementation: what the contract means, without a network. Core tests run on it, and a new connector
  * is right when the conformance suite cannot tell it from this one.
@@ -13,13 +15,13 @@ import type { Secret } from '../../src/contract/secret.ts';
 export const memory: Connector<MemoryCredential, MemoryLocation> = {
   type: 'memory',
   capabilities: { listing: 'snapshot', ranges: true },
+  credentialFields: Credential,
   parseCredential: (payload) => parseFields(Credential, payload, 'invalid_credential', 'memory credential'),
   parseLocation,
   quotaOf: (_, { bucket }) => bucket,
   open: (credential, location) => openMemory(credential, location),
 };
 
-const Credential = z.strictObject({ password: z.string().min(1) });
 export type MemoryCredential = z.infer<typeof Credential>;
 
 export interface MemoryLocation {

@@ -4,6 +4,8 @@ import type { Changes, Connector, Entry, Folder, Page, TreeEntry } from '../../s
 import { ConnectorError, InputError } from '../../src/contract/errors.ts';
 import { parseFields } from '../../src/contract/fields.ts';
 
+const Credential = z.strictObject({ password: z.string() });
+
 /**
  * The reference implementation of a delta listing: what changed since an earlier one, as a tree of folders. A renamed or
  * moved folder is told without what lies below it, and a removed one takes everything below it along.
@@ -11,8 +13,8 @@ import { parseFields } from '../../src/contract/fields.ts';
 export const memoryTree: Connector<{ password: string }, { tree: string }> = {
   type: 'memory',
   capabilities: { listing: 'delta', ranges: true },
-  parseCredential: (payload) =>
-    parseFields(z.strictObject({ password: z.string() }), payload, 'invalid_credential', 'memory credential'),
+  credentialFields: Credential,
+  parseCredential: (payload) => parseFields(Credential, payload, 'invalid_credential', 'memory credential'),
   parseLocation: (path) => {
     const tree = /^memory-tree:\/\/([a-z0-9-]+)\/?$/.exec(path)?.[1];
     if (!tree) throw new InputError('invalid_path', 'This is no path of a memory tree.', 'Use memory-tree://name');

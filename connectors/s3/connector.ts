@@ -14,7 +14,7 @@ import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store
 import type { Secret } from '../../src/contract/secret.ts';
 
 import { type RegionalClient, regionalClient } from './client.ts';
-import { parseCredential, requestOptionsOf, type S3Credential } from './credential.ts';
+import { parseCredential, requestOptionsOf, type S3Credential, S3Fields } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage } from './listing.ts';
 import { parseLocation, type S3Location } from './location.ts';
@@ -22,6 +22,7 @@ import { parseLocation, type S3Location } from './location.ts';
 export const s3: Connector<S3Credential, S3Location> = {
   type: 's3',
   capabilities: { listing: 'snapshot', ranges: true },
+  credentialFields: S3Fields,
   parseCredential,
   parseLocation,
   quotaOf: (credential, { bucket }) => `${credential.reveal().endpoint ?? 'aws'} ${bucket}`,

@@ -10,50 +10,55 @@ const origin = z
 
 /** The fields of a credential as people write them down. */
 export const S3Fields = z.strictObject({
-  access_key_id: token.optional(),
-  secret_access_key: token.optional(),
-  session_token: token.optional(),
-  /**
-   * Instead of keys. `ambient`: the SDK's default provider chain (environment, profile, container, instance profile).
-   * `web_identity`: a token file, as EKS mounts it. `anonymous`: requests are not signed, for public buckets.
-   */
-  auth: z.enum(['ambient', 'web_identity', 'anonymous']).optional(),
-  /** Absent: found by asking for the bucket. */
+  access_key_id: token.optional().meta({ description: 'The access key. Without `auth` it is required.' }),
+  secret_access_key: token
+    .optional()
+    .meta({ description: 'Its secret. Without `auth` it is required.', writeOnly: true }),
+  session_token: token.optional().meta({ description: 'The token of temporary keys.', writeOnly: true }),
+  auth: z.enum(['ambient', 'web_identity', 'anonymous']).optional().meta({
+    description:
+      'Instead of keys. `ambient`: the default provider chain of the machine (environment, profile, container, instance profile). `web_identity`: a token file, as EKS mounts it. Both only where the deployment lends them out. `anonymous`: unsigned, for public buckets.',
+  }),
   region: z
     .string()
     .regex(/^[a-z0-9-]{1,40}$/)
-    .optional(),
-  /** For MinIO, R2, Ceph and the like; absent: Amazon's own. */
-  endpoint: origin.optional(),
-  /** A role to assume with the keys; what it may do is what counts then. */
+    .optional()
+    .meta({ description: 'The region. Absent: found by asking for the bucket.' }),
+  endpoint: origin
+    .optional()
+    .meta({ description: 'An origin such as `https://minio.example.com:9000`. Absent: Amazon’s own.' }),
   role_arn: z
     .string()
     .regex(/^arn:[a-z-]+:iam::\d{12}:role\/[\w+=,.@/-]{1,500}$/)
-    .optional(),
-  /** What the role's trust policy asks for, so that nobody else can have us assume it. */
+    .optional()
+    .meta({ description: 'A role to assume (STS); then what the role may do is what counts.' }),
   external_id: z
     .string()
     .regex(/^[\w+=,.@:/-]{2,1224}$/)
-    .optional(),
+    .optional()
+    .meta({ description: 'What the role’s trust policy asks for, so that nobody else can have us assume it.' }),
   session_name: z
     .string()
     .regex(/^[\w+=,.@-]{2,64}$/)
-    .default('lockgate'),
-  /** Where the role is assumed; absent: Amazon's own, in the region. */
-  sts_endpoint: origin.optional(),
-  /** Whether the bucket's requester pays, and that is us. */
-  requester_pays: z.boolean().optional(),
-  /** The key that the objects are encrypted with (SSE-C): 256 bits in base64. */
+    .default('lockgate')
+    .meta({ description: 'The name of the role’s sessions in CloudTrail.' }),
+  sts_endpoint: origin
+    .optional()
+    .meta({ description: 'Where the role is assumed. Absent: Amazon’s own, in the region.' }),
+  requester_pays: z.boolean().optional().meta({ description: 'Whether the bucket’s requester pays, and that is us.' }),
   sse_customer_key: z
     .string()
     .refine((text) => /^[A-Za-z0-9+/]{43}=$/.test(text), { message: 'must be 32 bytes in base64' })
-    .optional(),
-  /** Whether the bucket stands in the path and not in the host name. Default: true with an endpoint. */
-  force_path_style: z.boolean().optional(),
-  /** Amazon's transfer acceleration, for buckets that have it. */
-  use_accelerate: z.boolean().optional(),
-  /** Amazon's endpoints with IPv6. */
-  use_dualstack: z.boolean().optional(),
+    .optional()
+    .meta({ description: 'The key that the objects are encrypted with (SSE-C): 32 bytes in base64.', writeOnly: true }),
+  force_path_style: z.boolean().optional().meta({
+    description: 'Whether the bucket stands in the path and not in the host name. Default: true with an endpoint.',
+  }),
+  use_accelerate: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Amazon’s transfer acceleration, for buckets that have it.' }),
+  use_dualstack: z.boolean().optional().meta({ description: 'Amazon’s endpoints with IPv6.' }),
 });
 
 const Credential = S3Fields.superRefine((fields, context) => {

@@ -3,7 +3,7 @@ import type { CheckReport, Connector, Entry, Runtime, Source } from '../../src/c
 import { ConnectorError, describeError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { readContent } from './content.ts';
-import { parseCredential, type SharePointCredential } from './credential.ts';
+import { parseCredential, type SharePointCredential, SharePointFields } from './credential.ts';
 import { listPage } from './delta.ts';
 import { type Graph, openGraph } from './graph.ts';
 import { parseLocation, type SharePointLocation } from './location.ts';
@@ -13,6 +13,7 @@ const SOON_MS = 30 * 24 * 3_600_000;
 export const sharepoint: Connector<SharePointCredential, SharePointLocation> = {
   type: 'sharepoint',
   capabilities: { listing: 'delta', ranges: true },
+  credentialFields: SharePointFields,
   parseCredential,
   parseLocation,
   // Microsoft counts the requests of an application in a tenant.

@@ -28,9 +28,14 @@ secrets
   .option('--file <path>', 'read the credential from this file')
   .addHelpText(
     'after',
-    '\nExample:\n  lockgate secrets put my-creds --type s3 < credential.json\n\n  credential.json: { "access_key_id": "...", "secret_access_key": "...", "region": "eu-west-1" }\n  S3 also takes session_token, endpoint and force_path_style; for gcs it is the service account\'s key file.',
+    '\nExample:\n  lockgate secrets put my-creds --type s3 < credential.json\n\n  credential.json: { "access_key_id": "...", "secret_access_key": "...", "region": "eu-west-1" }\n  What else it may say: lockgate secrets schema --type s3',
   )
   .action(async (id, options) => (await import('./secrets.ts')).put(globals(), id, options));
+secrets
+  .command('schema')
+  .description('show what a credential is made of; with --json, its JSON Schema')
+  .addOption(type('the connector type').makeOptionMandatory())
+  .action(async (options) => (await import('./secrets.ts')).schema(globals(), options));
 secrets
   .command('list')
   .description('list credential IDs, never values')

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { loadConnector } from '../../connectors/index.ts';
+import { credentialSchema, describeCredential, loadConnector } from '../../connectors/index.ts';
 import { listSources } from '../collections/sources.ts';
 import type { ConnectorType } from '../contract/connector.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
@@ -19,6 +19,15 @@ export function put(globals: Globals, id: string, options: { type: ConnectorType
     if (globals.json) return printJson(info);
     print(`Stored ${id}, version ${info.versions[0]?.version}, for connector type ${options.type}.`);
   });
+}
+
+/** What a credential of a type is made of; with `--json`, its JSON Schema. */
+export async function schema(globals: Globals, options: { type: ConnectorType }): Promise<void> {
+  if (globals.json) return printJson(await credentialSchema(options.type));
+  for (const { name, secret, values, description } of await describeCredential(options.type)) {
+    const meaning = [values?.join(' | '), description].filter(Boolean).join('. ');
+    print(`${name}${secret ? ' (secret)' : ''}${meaning ? `: ${meaning}` : ''}`);
+  }
 }
 
 export function list(globals: Globals, options: { type?: ConnectorType }): Promise<void> {

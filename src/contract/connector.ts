@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Secret } from './secret.ts';
 
 export const CONNECTOR_TYPES = ['s3', 'gcs', 'azure', 'sharepoint'] as const;
@@ -7,6 +8,8 @@ export type ConnectorType = (typeof CONNECTOR_TYPES)[number];
 export interface Connector<Credential, Location> {
   readonly type: ConnectorType | 'memory';
   readonly capabilities: Capabilities;
+  /** The fields of a credential, for forms, documentation and the JSON Schema of the API. */
+  readonly credentialFields: z.ZodType;
   /** Throws `InputError` that names the fields and never a value. */
   parseCredential(payload: unknown): Credential;
   /**
