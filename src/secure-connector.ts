@@ -27,6 +27,8 @@ export interface SecureConnectorConfig {
   /** Globs over the path below `path`; empty: everything. */
   readonly include?: readonly string[];
   readonly exclude?: readonly string[];
+  /** What only the connector type understands, such as `{ site_pages: true }`. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   /** Larger objects are left out. */
   readonly maxBytes?: number;
   /** Who the audit log names. Default: `library`. */
@@ -83,6 +85,7 @@ export function createSecureCloudStorageConnector(
         workspace,
         credentialId,
         path: settings.path,
+        settings: settings.settings,
         beginning: commonBeginning(settings.include ?? []),
         purpose: { actor: settings.actor ?? 'library', reason },
       },

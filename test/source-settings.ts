@@ -6,6 +6,7 @@ export const SOURCE_SETTINGS: SourceSettings = {
   credentialManager: 'default',
   credentialId: 'k',
   path: 's3://docs',
+  settings: {},
   include: [],
   exclude: [],
   maxBytes: null,

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { BlobDownloadResponseParsed, ContainerClient } from '@azure/storage-blob';
 import type { ByteRange, Connector, Content, Entry, Runtime, Source } from '../../src/contract/connector.ts';
 import type { Operation } from '../../src/contract/error-rules.ts';
+import { NO_SETTINGS } from '../../src/contract/fields.ts';
 import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { openContainer } from './client.ts';
@@ -15,6 +16,7 @@ export const azure: Connector<AzureCredential, AzureLocation> = {
   type: 'azure',
   capabilities: { listing: 'snapshot', ranges: true },
   credentialFields: AzureFields,
+  settingsFields: NO_SETTINGS,
   parseCredential,
   parseLocation,
   quotaOf: (credential) => credential.reveal().endpoint,

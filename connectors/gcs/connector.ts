@@ -9,6 +9,7 @@ import type {
   Runtime,
   Source,
 } from '../../src/contract/connector.ts';
+import { NO_SETTINGS } from '../../src/contract/fields.ts';
 import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 
@@ -22,6 +23,7 @@ export const gcs: Connector<GcsCredential, GcsLocation> = {
   type: 'gcs',
   capabilities: { listing: 'snapshot', ranges: true },
   credentialFields: GcsFields,
+  settingsFields: NO_SETTINGS,
   parseCredential,
   parseLocation,
   quotaOf: (_, { bucket }) => bucket,

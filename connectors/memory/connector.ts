@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ByteRange, Connector, Entry, Page, Source } from '../../src/contract/connector.ts';
 import { ConnectorError, InputError } from '../../src/contract/errors.ts';
-import { parseFields } from '../../src/contract/fields.ts';
+import { NO_SETTINGS, parseFields } from '../../src/contract/fields.ts';
 import { folderPrefix } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 
@@ -16,6 +16,7 @@ export const memory: Connector<MemoryCredential, MemoryLocation> = {
   type: 'memory',
   capabilities: { listing: 'snapshot', ranges: true },
   credentialFields: Credential,
+  settingsFields: NO_SETTINGS,
   parseCredential: (payload) => parseFields(Credential, payload, 'invalid_credential', 'memory credential'),
   parseLocation,
   quotaOf: (_, { bucket }) => bucket,

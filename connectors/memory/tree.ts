@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Changes, Connector, Entry, Folder, Page, TreeEntry } from '../../src/contract/connector.ts';
 import { ConnectorError, InputError } from '../../src/contract/errors.ts';
-import { parseFields } from '../../src/contract/fields.ts';
+import { NO_SETTINGS, parseFields } from '../../src/contract/fields.ts';
 
 const Credential = z.strictObject({ password: z.string() });
 
@@ -14,6 +14,7 @@ export const memoryTree: Connector<{ password: string }, { tree: string }> = {
   type: 'memory',
   capabilities: { listing: 'delta', ranges: true },
   credentialFields: Credential,
+  settingsFields: NO_SETTINGS,
   parseCredential: (payload) => parseFields(Credential, payload, 'invalid_credential', 'memory credential'),
   parseLocation: (path) => {
     const tree = /^memory-tree:\/\/([a-z0-9-]+)\/?$/.exec(path)?.[1];

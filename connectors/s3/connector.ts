@@ -10,6 +10,7 @@ import type {
   Source,
 } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
+import { NO_SETTINGS } from '../../src/contract/fields.ts';
 import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 
@@ -23,6 +24,7 @@ export const s3: Connector<S3Credential, S3Location> = {
   type: 's3',
   capabilities: { listing: 'snapshot', ranges: true },
   credentialFields: S3Fields,
+  settingsFields: NO_SETTINGS,
   parseCredential,
   parseLocation,
   quotaOf: (credential, { bucket }) => `${credential.reveal().endpoint ?? 'aws'} ${bucket}`,

@@ -7,6 +7,8 @@ import { parseCredential, type SharePointCredential, SharePointFields } from './
 import { listPage } from './delta.ts';
 import { type Graph, openGraph } from './graph.ts';
 import { parseLocation, type SharePointLocation } from './location.ts';
+import { isSitePage, readSitePage } from './pages.ts';
+import { SharePointSettings } from './settings.ts';
 
 const SOON_MS = 30 * 24 * 3_600_000;
 
@@ -14,6 +16,7 @@ export const sharepoint: Connector<SharePointCredential, SharePointLocation> = {
   type: 'sharepoint',
   capabilities: { listing: 'delta', ranges: true },
   credentialFields: SharePointFields,
+  settingsFields: SharePointSettings,
   parseCredential,
   parseLocation,
   // Microsoft counts the requests of an application in a tenant.
@@ -29,7 +32,8 @@ function open(credential: Secret<SharePointCredential>, location: SharePointLoca
   return {
     check: (signal) => check(graph, runtime, credential, location, signal),
     listPage: (position, signal) => listPage(graph, location, position, signal),
-    read: (entry, range, signal) => readContent(graph, runtime, entry, range, signal),
+    read: (entry, range, signal) =>
+      isSitePage(entry) ? readSitePage(graph, entry, signal) : readContent(graph, runtime, entry, range, signal),
     [Symbol.asyncDispose]: async () => undefined,
   };
 }

@@ -2,6 +2,7 @@ import type { Changes, Folder, Page, TreeEntry } from '../../src/contract/connec
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Graph, Json } from './graph.ts';
 import type { SharePointLocation } from './location.ts';
+import { listSitePages, NO_PAGES, type PagesState } from './pages.ts';
 import { invalid, keyOf, type Library, type Place, refreshPlace, resolvePlace, rootsOf, textOf } from './resolve.ts';
 
 const FIELDS =
@@ -11,8 +12,9 @@ const PAGE_ITEMS = 1000;
 /** Where a listing of changes stands: libraries are listed one after another. */
 interface Position {
   readonly place: Place;
-  /** The library whose turn it is; null: a listing is about to begin. */
+  /** The library whose turn it is; null: a listing is about to begin. After the libraries come the site pages. */
   readonly at: number | null;
+  readonly pages: PagesState;
 }
 
 /** What changed since the position, or everything. https://learn.microsoft.com/graph/api/driveitem-delta */
@@ -23,29 +25,38 @@ export async function listPage(
   signal: AbortSignal,
 ): Promise<Page> {
   if (position === null) return begin(graph, location, signal);
-  const { place, at } = JSON.parse(position) as Position;
+  const { place, at, pages } = JSON.parse(position) as Position;
+  const page = pager(location, pages);
   if (at === null) {
     const refreshed = await refreshPlace(graph, place, signal);
     const changes = { begins: false, entries: [], folders: rootsOf(refreshed.place), removed: refreshed.gone };
     return page(changes, refreshed.place, 0);
   }
   const library = place.libraries[at];
-  if (!library) return page({ begins: false, entries: [], folders: [], removed: [] }, place, null);
   try {
-    return await deltaPage(graph, place, at, library, signal);
+    if (library) return await deltaPage(graph, place, at, library, page, signal);
   } catch (error) {
     // The link is too old: everything is listed anew, and what that does not have is gone.
     if (error instanceof ConnectorError && error.status === 410) return begin(graph, location, signal);
     throw error;
   }
+  const listed = await listSitePages(graph, place.siteId, pages, signal);
+  return pager(location, listed.state)(listed.changes, place, listed.ends ? null : at);
 }
 
 async function begin(graph: Graph, location: SharePointLocation, signal: AbortSignal): Promise<Page> {
   const place = await resolvePlace(graph, location, signal);
-  return page({ begins: true, entries: [], folders: rootsOf(place), removed: [] }, place, 0);
+  return pager(location, NO_PAGES)({ begins: true, entries: [], folders: rootsOf(place), removed: [] }, place, 0);
 }
 
-async function deltaPage(graph: Graph, place: Place, at: number, library: Library, signal: AbortSignal): Promise<Page> {
+async function deltaPage(
+  graph: Graph,
+  place: Place,
+  at: number,
+  library: Library,
+  page: Pager,
+  signal: AbortSignal,
+): Promise<Page> {
   const first = `drives/${library.id}/root/delta?$select=${FIELDS}&$top=${PAGE_ITEMS}`;
   const answer = await graph.get(library.link ?? first, 'list', signal);
   if (!Array.isArray(answer.value)) throw invalid('The answer is not a listing of changes.');
@@ -59,13 +70,19 @@ async function deltaPage(graph: Graph, place: Place, at: number, library: Librar
   return page(taken.changes, { ...place, libraries }, nextLink ? at : at + 1);
 }
 
-function page(changes: Changes, place: Place, at: number | null): Page {
-  const ends = at === null || at >= place.libraries.length;
-  const position = JSON.stringify({ place, at: ends ? null : at } satisfies Position);
-  return {
-    entries: [],
-    changes,
-    next: ends ? { kind: 'end', cursor: position } : { kind: 'more', pageToken: position },
+type Pager = (changes: Changes, place: Place, at: number | null) => Page;
+
+/** Makes pages of what a listing found; the site pages come last, where they are wanted and the path is a whole site. */
+function pager(location: SharePointLocation, pages: PagesState): Pager {
+  return (changes, place, at) => {
+    const turns = place.libraries.length + (location.sitePages && place.libraryId === null ? 1 : 0);
+    const ends = at === null || at >= turns;
+    const position = JSON.stringify({ place, at: ends ? null : at, pages } satisfies Position);
+    return {
+      entries: [],
+      changes,
+      next: ends ? { kind: 'end', cursor: position } : { kind: 'more', pageToken: position },
+    };
   };
 }
 

@@ -1,4 +1,5 @@
 import { InputError } from '../../src/contract/errors.ts';
+import type { SharePointSettings } from './settings.ts';
 
 /** A site, and what of it: all its libraries, one of them, or a folder in one. What is what is found out when it is resolved. */
 export interface SharePointLocation {
@@ -7,13 +8,14 @@ export interface SharePointLocation {
   readonly sitePath: string;
   /** Below the site: a library and folders, or a subsite and so on. */
   readonly rest: readonly string[];
+  readonly sitePages: boolean;
 }
 
 const MAX_PATH = 2048;
 const MANAGED_PATHS = ['sites', 'teams', 'personal'];
 
 /** `https://tenant.sharepoint.com/sites/Name/Library/folder`, as the browser shows it. */
-export function parseLocation(path: string): SharePointLocation {
+export function parseLocation(path: string, _beginning?: string, settings?: unknown): SharePointLocation {
   const bad = () =>
     new InputError(
       'invalid_path',
@@ -37,5 +39,6 @@ export function parseLocation(path: string): SharePointLocation {
     host: url.host,
     sitePath: site.map((segment) => `/${segment}`).join(''),
     rest: segments.slice(site.length),
+    sitePages: (settings as SharePointSettings | undefined)?.site_pages ?? false,
   };
 }

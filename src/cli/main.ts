@@ -76,6 +76,7 @@ sources
   .option('--include <glob>', 'only paths that match; may be repeated', collect, [])
   .option('--exclude <glob>', 'not paths that match; may be repeated', collect, [])
   .option('--max-bytes <bytes>', 'leave larger objects out', number)
+  .option('--set <name=value>', 'a setting of the connector, such as site_pages=true; may be repeated', collect, [])
   .option('--cron <expression>', 'sync when this is due (five or six fields)')
   .option('--timezone <zone>', 'the time zone of --cron', 'UTC')
   .option('--every <interval>', 'sync at this interval, such as 15m')
@@ -170,6 +171,11 @@ program
 function globals(): { json: boolean } {
   return { json: program.opts().json === true };
 }
+
+// A reader that has seen enough, such as `head`, is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
+});
 
 // `--json` may stand anywhere, as in `documents list handbook --json`.
 const words = process.argv.slice(2);

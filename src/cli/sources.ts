@@ -14,7 +14,7 @@ import type { ConnectorType } from '../contract/connector.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
 import { runLock } from '../jobs/crawl.ts';
 import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
-import { openSource } from '../jobs/open-source.ts';
+import { locate, openSource } from '../jobs/open-source.ts';
 import { type App, DEFAULT_MANAGER } from '../main.ts';
 import { compileSelection } from '../sync/selection.ts';
 import { EXIT } from './exit.ts';
@@ -30,6 +30,7 @@ interface AddOptions {
   readonly path: string;
   readonly include: string[];
   readonly exclude: string[];
+  readonly set: string[];
   readonly maxBytes?: number;
   readonly cron?: string;
   readonly timezone: string;
@@ -42,7 +43,8 @@ interface AddOptions {
 export function add(globals: Globals, options: AddOptions): Promise<void> {
   return withApp(async (app) => {
     const { schedule, firstDueAt } = scheduleOf(options);
-    (await loadConnector(options.type)).parseLocation(options.path);
+    const settings = parseSettings(options.set);
+    locate(await loadConnector(options.type), { path: options.path, settings });
     const rules = { include: options.include, exclude: options.exclude, maxBytes: options.maxBytes ?? null };
     compileSelection(rules);
     if (options.guardShare > 1) throw new InputError('invalid_guard', '--guard-share is a share, from 0 to 1.');
@@ -58,6 +60,7 @@ export function add(globals: Globals, options: AddOptions): Promise<void> {
         credentialManager: DEFAULT_MANAGER,
         credentialId: options.credential,
         path: options.path,
+        settings,
         ...rules,
         autoSync: schedule !== null && options.autoSync,
         schedule,
@@ -75,6 +78,22 @@ export function add(globals: Globals, options: AddOptions): Promise<void> {
     );
     print(`Sync it now: lockgate sync ${options.collection}`);
   });
+}
+
+/** `name=value` each; a value that is JSON, such as `true`, is taken as that. */
+function parseSettings(words: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf('=');
+      if (at < 1) throw new InputError('invalid_settings', '--set takes name=value.', 'Such as --set site_pages=true');
+      const value = word.slice(at + 1);
+      try {
+        return [word.slice(0, at), JSON.parse(value)];
+      } catch {
+        return [word.slice(0, at), value];
+      }
+    }),
+  );
 }
 
 function scheduleOf(options: AddOptions): { schedule: Schedule | null; firstDueAt: Date | null } {
@@ -109,6 +128,7 @@ export function check(globals: Globals, id: string): Promise<void> {
         workspace: record.workspace,
         credentialId: record.credentialId,
         path: record.path,
+        settings: record.settings,
         purpose: { actor: 'cli', reason: 'check', sourceId: record.id },
       },
       app.sourceParts(record.workspace),

@@ -2,15 +2,18 @@ import type { Changes, Entry, UnreadableReason } from '../contract/connector.ts'
 import type { Database, Queryable } from '../contract/database.ts';
 import type { Mirror } from '../contract/run.ts';
 
+/** Of a row `s` of `lockgate.source`. */
+const PLACE = "s.path || ' ' || s.settings::text";
+
 /**
  * The mirror of one source. `claim` throws when the attempt that writes no longer owns the run. A mirror of another path
- * than the source has now counts as empty.
+ * or with other settings than the source has now counts as empty.
  */
 export function openMirror(db: Database, sourceId: string, claim: (tx: Queryable) => Promise<void>): Mirror {
   return {
     position: async () => {
       const [row] = await db.query<{ position: string | null }>(
-        `select m.position from lockgate.mirror m join lockgate.source s on s.id = m.source_id and s.path = m.path
+        `select m.position from lockgate.mirror m join lockgate.source s on s.id = m.source_id and m.place = ${PLACE}
           where m.source_id = $1`,
         [sourceId],
       );
@@ -28,9 +31,9 @@ export function openMirror(db: Database, sourceId: string, claim: (tx: Queryable
 async function apply(tx: Queryable, sourceId: string, changes: Changes, position: string, ends: boolean) {
   const tree = changes.folders.length + changes.removed.length > 0;
   const [state] = await tx.query<{ enumeration: number; everything: boolean; dirty: boolean }>(
-    `insert into lockgate.mirror (source_id, path, position, enumeration, everything, dirty)
-       select id, path, $2, 1, $3, $4 from lockgate.source where id = $1
-     on conflict (source_id) do update set path = excluded.path, position = excluded.position,
+    `insert into lockgate.mirror (source_id, place, position, enumeration, everything, dirty)
+       select id, ${PLACE}, $2, 1, $3, $4 from lockgate.source s where id = $1
+     on conflict (source_id) do update set place = excluded.place, position = excluded.position,
        enumeration = lockgate.mirror.enumeration + case when $3 then 1 else 0 end,
        everything = lockgate.mirror.everything or $3, dirty = lockgate.mirror.dirty or $4
      returning enumeration, everything, dirty`,

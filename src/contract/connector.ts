@@ -10,13 +10,16 @@ export interface Connector<Credential, Location> {
   readonly capabilities: Capabilities;
   /** The fields of a credential, for forms, documentation and the JSON Schema of the API. */
   readonly credentialFields: z.ZodType;
+  /** What a source of this connector may be told beside its path. */
+  readonly settingsFields: z.ZodType;
   /** Throws `InputError` that names the fields and never a value. */
   parseCredential(payload: unknown): Credential;
   /**
    * Throws `InputError` that says what a path of this connector looks like. With `beginning`, only entries whose path
-   * begins with that text are listed; their paths stay relative to the location.
+   * begins with that text are listed; their paths stay relative to the location. `settings` have been parsed by
+   * `settingsFields`.
    */
-  parseLocation(path: string, beginning?: string): Location;
+  parseLocation(path: string, beginning?: string, settings?: unknown): Location;
   /** Names whose requests the source counts together: a bucket, or an app in a tenant. It holds no secret. */
   quotaOf(credential: Secret<Credential>, location: Location): string;
   open(credential: Secret<Credential>, location: Location, runtime: Runtime): Source;
@@ -151,6 +154,8 @@ export interface Content {
   /** Checksums of the whole object, in hex, where the source states them. */
   readonly checksums: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
   readonly body: AsyncIterable<Uint8Array>;
+  /** Set where the connector made the content itself, so that the source states neither length nor checksum of it. */
+  readonly made?: true;
   /**
    * Set where the source may rewrite what it gives out, so that length and checksum can differ from those stated: how
    * many bytes this answer has. A difference is then a warning.

@@ -1,5 +1,8 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { InputError } from './errors.ts';
+
+/** The settings of a connector that has none. */
+export const NO_SETTINGS = z.strictObject({});
 
 /** A field name that is safe to repeat; anything else may be a value that slipped into a name's place. */
 const WORD = /^[A-Za-z_][A-Za-z0-9_]{0,39}$/;

@@ -87,6 +87,7 @@ async function execute(
       workspace: record.workspace,
       credentialId: record.credentialId,
       path: record.path,
+      settings: record.settings,
       beginning: commonBeginning(record.include),
       purpose: { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id },
     },

@@ -1,6 +1,7 @@
 import { type AnyConnector, loadConnector } from '../../connectors/index.ts';
 import type { Capabilities, Clock, ConnectorType, Runtime, Source } from '../contract/connector.ts';
 import { CredentialNotFoundError, CredentialUnusableError, InputError, NoSecretIdsError } from '../contract/errors.ts';
+import { parseFields } from '../contract/fields.ts';
 import type { AccessedSecret, AccessPurpose, SecretDirectory, SecretReader } from '../contract/secret-manager.ts';
 import { AdaptiveLimit, withLimit } from '../layers/limit.ts';
 import { withRenewal } from '../layers/renew.ts';
@@ -14,6 +15,8 @@ export interface SourceRequest {
   readonly workspace: string;
   readonly credentialId: string;
   readonly path: string;
+  /** What only the connector understands. */
+  readonly settings?: unknown;
   /** Only what begins with this, below the path, is listed. */
   readonly beginning?: string;
   readonly purpose: AccessPurpose;
@@ -52,7 +55,7 @@ export async function openSource(
   parts: SourceParts,
 ): Promise<{ source: Source; listing: Capabilities['listing']; credentialVersion: string }> {
   const connector = await loadConnector(request.connectorType);
-  const location = connector.parseLocation(request.path, request.beginning);
+  const location = locate(connector, request);
   const accessed = await access(request, parts);
   let version = accessed.ref.version;
   const credential = parsed(connector, accessed);
@@ -69,6 +72,16 @@ export async function openSource(
   const retried = withRetry(limited, connector.capabilities.ranges, parts.runtime.clock);
   const { listing } = connector.capabilities;
   return { source: withVerification(retried), listing, credentialVersion: version };
+}
+
+/** What a source names, as the connector understands it. Throws `InputError` for a bad path and for bad settings. */
+export function locate(
+  connector: AnyConnector,
+  { path, settings, beginning }: Pick<SourceRequest, 'path' | 'settings' | 'beginning'>,
+) {
+  const what = `${connector.type} settings`;
+  const parsed = parseFields(connector.settingsFields, settings ?? {}, 'invalid_settings', what);
+  return connector.parseLocation(path, beginning, parsed);
 }
 
 async function access({ manager, workspace, credentialId, purpose, connectorType }: SourceRequest, parts: SourceParts) {

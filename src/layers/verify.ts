@@ -17,7 +17,7 @@ export function withVerification(source: Source): Source {
     listPage: (position, signal) => source.listPage(position, signal),
     read: async (entry, range, signal) => {
       const content = await source.read(entry, range, signal);
-      return range ? content : withVerifiedBody(content, entry);
+      return range || content.made ? content : withVerifiedBody(content, entry);
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };

@@ -287,6 +287,55 @@ describe('content', () => {
   });
 });
 
+test('site pages become documents of HTML, follow their changes and go', async () => {
+  graph.put(drive, 'file.txt', 'x');
+  const page = (title: string, eTag = '1') => ({
+    name: `${title}.aspx`,
+    title,
+    eTag,
+    level: 'published' as const,
+    texts: [`<p>About ${title}</p>`],
+  });
+  for (const title of ['Home', 'News', 'R&D']) site.pages.set(`id-${title}`, page(title));
+  site.pages.set('id-draft', { ...page('Draft'), level: 'draft' });
+  const location = sharepoint.parseLocation(`${HOST}/sites/Handbook`, '', { site_pages: true });
+  await using source = sharepoint.open(
+    new Secret(sharepoint.parseCredential(app)),
+    location,
+    runtimeFor(graph.endpoint, entra.authority),
+  );
+  const mirror = memoryMirror();
+  const now = async () => {
+    await followChanges(source, mirror, signal);
+    return new Map((await listAll(withMirror(source, mirror))).map((entry) => [entry.path, entry]));
+  };
+  const first = await now();
+  expect([...first.keys()].sort()).toEqual([
+    'Documents/file.txt',
+    'SitePages/Home.aspx',
+    'SitePages/News.aspx',
+    'SitePages/R&D.aspx',
+  ]);
+  const layered = withVerification(withRetry(source, true, systemClock, QUICK));
+  const content = await layered.read(first.get('SitePages/R&D.aspx') as Entry, undefined, signal);
+  expect(content.contentType).toContain('text/html');
+  const html = (await bytesOf(content)).toString();
+  expect(html).toContain('<title>R&amp;D</title>');
+  expect(html).toContain('<p>About R&D</p>');
+  expect(html).toContain('<p>a &lt; b</p>');
+  site.pages.delete('id-News');
+  site.pages.set('id-Home', page('Home', '2'));
+  const second = await now();
+  expect([...second.keys()].sort()).toEqual(['Documents/file.txt', 'SitePages/Home.aspx', 'SitePages/R&D.aspx']);
+  expect(second.get('SitePages/Home.aspx')?.version).not.toBe(first.get('SitePages/Home.aspx')?.version);
+  await expect(layered.read(first.get('SitePages/Home.aspx') as Entry, undefined, signal)).rejects.toMatchObject({
+    code: 'changed_during_fetch',
+  });
+  await expect(layered.read(first.get('SitePages/News.aspx') as Entry, undefined, signal)).rejects.toMatchObject({
+    code: 'not_found',
+  });
+});
+
 describe('rights and quotas', () => {
   test('a certificate opens the site; a site that is not granted, locked, or a token that is revoked says so', async () => {
     graph.put(drive, 'a.txt', 'x');

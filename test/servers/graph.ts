@@ -8,7 +8,7 @@ import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
 const AUDIENCE = 'https://graph.microsoft.com';
 
 export interface GraphRequest {
-  readonly operation: 'site' | 'drives' | 'path' | 'delta' | 'item' | 'download';
+  readonly operation: 'site' | 'drives' | 'path' | 'delta' | 'item' | 'pages' | 'download';
   readonly url: URL;
 }
 
@@ -36,10 +36,21 @@ export interface Drive {
   readonly deleted: Map<string, number>;
 }
 
+export interface SitePage {
+  readonly name: string;
+  readonly title: string;
+  readonly eTag: string;
+  readonly level: 'published' | 'draft';
+  /** HTML of its text web parts. */
+  readonly texts: readonly string[];
+}
+
 export interface Site {
   readonly id: string;
   readonly path: string;
   readonly drives: Drive[];
+  /** Site pages by their IDs. */
+  readonly pages: Map<string, SitePage>;
   locked: boolean;
 }
 
@@ -96,7 +107,7 @@ export class GraphServer implements AsyncDisposable {
 
   addSite(path: string, ...libraries: string[]): Site {
     const id = `contoso.sharepoint.com,${randomUUID()},${randomUUID()}`;
-    const site: Site = { id, path, drives: [], locked: false };
+    const site: Site = { id, path, drives: [], pages: new Map(), locked: false };
     this.sites.push(site);
     for (const name of libraries) this.addDrive(site, name);
     return site;
@@ -223,12 +234,16 @@ export class GraphServer implements AsyncDisposable {
     const site = bySite
       ? this.sites.find((each) => each.path === (bySite[2] ?? ''))
       : this.sites.find(
-          ({ id, drives }) => path === `/v1.0/sites/${id}/drives` || drives.some((drive) => drive.id === byDrive?.[1]),
+          ({ id, drives }) =>
+            path === `/v1.0/sites/${id}/drives` ||
+            path.startsWith(`/v1.0/sites/${id}/pages/`) ||
+            drives.some((drive) => drive.id === byDrive?.[1]),
         );
     if (!site) return refuse(response, 404, 'itemNotFound', 'Requested site could not be found');
     if (!this.#permits(claims, site)) return refuse(response, 403, 'accessDenied', 'Access denied');
     if (site.locked) return refuse(response, 423, 'resourceLocked', 'The site is locked');
     if (operation === 'site') return sendJson(response, { id: site.id });
+    if (operation === 'pages') return this.#pages(site, path, url, response);
     if (operation === 'drives') return this.#drives(site, url, response);
     const drive = site.drives.find(({ id }) => id === byDrive?.[1]) as Drive;
     if (operation === 'delta') return this.#delta(drive, url, response);
@@ -249,6 +264,38 @@ export class GraphServer implements AsyncDisposable {
     } catch {
       return null;
     }
+  }
+
+  #pages(site: Site, path: string, url: URL, response: ServerResponse): void {
+    const describe = (id: string, { name, title, eTag, level }: SitePage) => ({
+      id,
+      name,
+      title,
+      eTag,
+      lastModifiedDateTime: new Date(0).toISOString(),
+      publishingState: { level },
+    });
+    const id = /\/pages\/([^/]+)\/microsoft\.graph\.sitePage$/.exec(path)?.[1];
+    if (id === undefined) {
+      const all = [...site.pages];
+      const from = Number(url.searchParams.get('$skiptoken') ?? 0);
+      const next = from + 2 < all.length ? { '@odata.nextLink': `${this.endpoint}${path}?$skiptoken=${from + 2}` } : {};
+      return sendJson(response, {
+        value: all.slice(from, from + 2).map(([each, page]) => describe(each, page)),
+        ...next,
+      });
+    }
+    const page = site.pages.get(id);
+    if (!page) return refuse(response, 404, 'itemNotFound', 'The page could not be found.');
+    const webparts = page.texts.map((innerHtml) => ({ '@odata.type': '#microsoft.graph.textWebPart', innerHtml }));
+    const plain = {
+      '@odata.type': '#microsoft.graph.standardWebPart',
+      data: { serverProcessedContent: { searchablePlainTexts: [{ key: 'title', value: 'a < b' }] } },
+    };
+    sendJson(response, {
+      ...describe(id, page),
+      canvasLayout: { horizontalSections: [{ columns: [{ webparts: [...webparts, plain] }] }] },
+    });
   }
 
   #drives(site: Site, url: URL, response: ServerResponse): void {
@@ -358,6 +405,7 @@ function operationOf(path: string): GraphRequest['operation'] {
   if (path.startsWith('/download/')) return 'download';
   if (path.endsWith('/root/delta')) return 'delta';
   if (path.endsWith('/drives')) return 'drives';
+  if (path.includes('/pages/')) return 'pages';
   if (path.startsWith('/v1.0/sites/')) return 'site';
   return path.includes('/root:') ? 'path' : 'item';
 }

@@ -1,5 +1,8 @@
 -- Listings in no particular order, listings of changes, moved documents, and documents stored with a warning.
 
+-- What a source is told that only its connector understands.
+alter table lockgate.source add column settings jsonb not null default '{}';
+
 alter table lockgate.run
   add column moved bigint not null default 0,
   -- The listing is in no order that the index knows: what is gone is told by marks and not by gaps.
@@ -15,8 +18,8 @@ alter table lockgate.document
 -- How far the mirror of a source that lists changes has come.
 create table lockgate.mirror (
   source_id   uuid primary key references lockgate.source on delete cascade,
-  -- What was mirrored; another path begins anew.
-  path        text not null,
+  -- What was mirrored: path and settings. Others begin anew.
+  place       text not null,
   -- Where the listing of changes goes on.
   position    text,
   -- Counts the listings of everything; items of an earlier one are gone when a later one has ended.
