@@ -75,6 +75,9 @@ function factsOf(run: RunRecord): [string, unknown][] {
     ['removed', run.removed],
     ['failed', run.failed],
     ['fetched', bytes(run.bytes)],
+    ['requests', run.requests],
+    ['throttled', run.requestsThrottled],
+    ['requests failed', run.requestsFailed],
   ];
 }
 

@@ -24,6 +24,10 @@ export interface RunRecord {
   readonly planned: number;
   readonly plannedBytes: number;
   readonly missing: number;
+  /** To the source, each attempt counted. */
+  readonly requests: number;
+  readonly requestsThrottled: number;
+  readonly requestsFailed: number;
   readonly listingComplete: boolean;
   readonly credentialVersion: string | null;
   readonly error: { code: string; message: string; hint?: string } | null;
@@ -35,7 +39,8 @@ export interface RunRecord {
 const SELECT = `
   select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, r.pages, r.listed,
          r.excluded, r.unchanged, r.added, r.changed, r.moved, r.removed, r.failed, r.bytes, r.planned,
-         r.planned_bytes as "plannedBytes", r.missing, r.listing_complete as "listingComplete",
+         r.planned_bytes as "plannedBytes", r.missing, r.requests, r.requests_throttled as "requestsThrottled",
+         r.requests_failed as "requestsFailed", r.listing_complete as "listingComplete",
          r.credential_version as "credentialVersion", r.error, r.created_at as "createdAt",
          r.started_at as "startedAt", r.finished_at as "finishedAt"
     from lockgate.run r
@@ -77,6 +82,18 @@ export async function takeRun(db: Queryable, id: string, worker: string): Promis
 
 export async function noteCredentialVersion(db: Queryable, id: string, version: string): Promise<void> {
   await db.query('update lockgate.run set credential_version = $2 where id = $1', [id, version]);
+}
+
+export async function noteRequests(
+  db: Queryable,
+  id: string,
+  { requests, throttled, failed }: { requests: number; throttled: number; failed: number },
+): Promise<void> {
+  await db.query(
+    `update lockgate.run set requests = requests + $2, requests_throttled = requests_throttled + $3,
+            requests_failed = requests_failed + $4 where id = $1`,
+    [id, requests, throttled, failed],
+  );
 }
 
 /** Ends an attempt's run. Does nothing when the attempt has lost it. */

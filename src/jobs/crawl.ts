@@ -1,10 +1,11 @@
 import { openRunStore } from '../collections/run-store.ts';
-import { finishRun, locateRun, noteCredentialVersion, takeRun } from '../collections/runs.ts';
+import { finishRun, locateRun, noteCredentialVersion, noteRequests, takeRun } from '../collections/runs.ts';
 import { findSource, type SourceRecord } from '../collections/sources.ts';
 import type { Clock } from '../contract/connector.ts';
 import type { ContentStore } from '../contract/content-store.ts';
 import type { Database } from '../contract/database.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
+import { RequestCounts } from '../layers/metered.ts';
 import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
@@ -80,6 +81,7 @@ async function execute(
   run: { id: string; attempt: number; sourceId: string; collectionId: string },
   signal: AbortSignal,
 ) {
+  const meter = new RequestCounts();
   const { source, listing, credentialVersion } = await openSource(
     {
       connectorType: record.connectorType,
@@ -91,23 +93,28 @@ async function execute(
       beginning: commonBeginning(record.include),
       purpose: { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id },
     },
-    parts.sourceParts(record.workspace),
+    { ...parts.sourceParts(record.workspace), meter },
   );
   await using _closing = source;
   await noteCredentialVersion(parts.db, run.id, credentialVersion);
-  return await executeRun(
-    {
-      source,
-      listing,
-      store: openRunStore(parts.db, run),
-      content: parts.content,
-      select: compileSelection(record),
-      guard: { documents: record.guardDocuments, share: record.guardShare },
-      clock: parts.clock,
-      ...(parts.limits ? { limits: parts.limits } : {}),
-    },
-    signal,
-  );
+  try {
+    return await executeRun(
+      {
+        source,
+        listing,
+        store: openRunStore(parts.db, run),
+        content: parts.content,
+        select: compileSelection(record),
+        guard: { documents: record.guardDocuments, share: record.guardShare },
+        clock: parts.clock,
+        ...(parts.limits ? { limits: parts.limits } : {}),
+      },
+      signal,
+    );
+  } finally {
+    // How the run ended matters more than that these were lost.
+    await noteRequests(parts.db, run.id, meter).catch(() => undefined);
+  }
 }
 
 /** What says nothing of the run: another attempt goes on from the checkpoint, or another worker already has. */

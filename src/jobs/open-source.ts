@@ -4,6 +4,7 @@ import { CredentialNotFoundError, CredentialUnusableError, InputError, NoSecretI
 import { parseFields } from '../contract/fields.ts';
 import type { AccessedSecret, AccessPurpose, SecretDirectory, SecretReader } from '../contract/secret-manager.ts';
 import { AdaptiveLimit, withLimit } from '../layers/limit.ts';
+import { type Meter, withMeter } from '../layers/metered.ts';
 import { withRenewal } from '../layers/renew.ts';
 import { withRetry } from '../layers/retry.ts';
 import { withTimeout } from '../layers/timeout.ts';
@@ -27,6 +28,8 @@ export interface SourceParts {
   readonly directory: SecretDirectory;
   readonly runtime: Omit<Runtime, 'slowDown'>;
   readonly limits: Limits;
+  /** Hears of every request. */
+  readonly meter?: Meter;
 }
 
 /** The adaptive limits of this process, one for each quota, shared by all sources that draw on it. */
@@ -68,7 +71,9 @@ export async function openSource(
     version = latest.ref.version;
     return connector.open(parsed(connector, latest), location, runtime);
   });
-  const limited = withLimit(withTimeout(renewed), limit);
+  const bounded = withTimeout(renewed);
+  const metered = parts.meter ? withMeter(bounded, parts.meter, parts.runtime.clock.now) : bounded;
+  const limited = withLimit(metered, limit);
   const retried = withRetry(limited, connector.capabilities.ranges, parts.runtime.clock);
   const { listing } = connector.capabilities;
   return { source: withVerification(retried), listing, credentialVersion: version };

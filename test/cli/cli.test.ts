@@ -319,6 +319,9 @@ describe('a sync', () => {
     revoked = true;
     const ended = await command.ended;
     expect(runs(ended.stdout)[0], ended.stderr).toMatchObject({ state: 'completed', added: 50, failed: 0 });
+    // Each attempt is counted: the throttled ones, and one that the old key was refused.
+    expect(runs(ended.stdout)[0]?.requestsThrottled).toBe(held);
+    expect(runs(ended.stdout)[0]?.requests).toBeGreaterThanOrEqual(51 + held);
     const audit = (await readFile(join(deployment.dataDir, 'audit', 'access.jsonl'), 'utf8'))
       .trim()
       .split('\n')

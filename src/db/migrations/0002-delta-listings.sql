@@ -6,7 +6,11 @@ alter table lockgate.source add column settings jsonb not null default '{}';
 alter table lockgate.run
   add column moved bigint not null default 0,
   -- The listing is in no order that the index knows: what is gone is told by marks and not by gaps.
-  add column unordered boolean not null default false;
+  add column unordered boolean not null default false,
+  -- To the source, each attempt counted.
+  add column requests bigint not null default 0,
+  add column requests_throttled bigint not null default 0,
+  add column requests_failed bigint not null default 0;
 
 alter table lockgate.document
   -- The latest run without order that saw this key.
