@@ -3,6 +3,7 @@ import { OAuth2Client } from 'google-auth-library';
 import type { Runtime } from '../../src/contract/connector.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { type GcsCredential, isDefaultUniverse, storageOriginOf } from './credential.ts';
+import { guardOrigins, stateOrigin } from './origin-guard.ts';
 import { tokenSource } from './tokens.ts';
 
 /** Makes no request. Throws `endpoint_refused` when the credential names a host that may not be contacted, and `ambient_refused`. */
@@ -15,7 +16,8 @@ export function createStorage(credential: Secret<GcsCredential>, runtime: Runtim
   // The SDK's own clients ignore token_uri, and the SDK shows the key of a client that it made when it is printed.
   const authClient = new OAuth2Client();
   authClient.refreshHandler = tokenSource(credential, runtime);
-  return new Storage({
+  guardOrigins();
+  const storage = new Storage({
     authClient: authClient as never,
     ...('project_id' in fields && fields.project_id ? { projectId: fields.project_id } : {}),
     apiEndpoint: origin,
@@ -24,4 +26,6 @@ export function createStorage(credential: Secret<GcsCredential>, runtime: Runtim
     // The layers retry and time out.
     retryOptions: { autoRetry: false, maxRetries: 0 },
   });
+  storage.interceptors.push(stateOrigin(new URL(origin).origin) as never);
+  return storage;
 }

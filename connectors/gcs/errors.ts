@@ -7,6 +7,12 @@ const REJECTED: Rule = [
   'Google rejected the credential.',
   'Check that the service account exists and the key is not revoked, and store it again: lockgate secrets put <id> --type gcs',
 ];
+const REDIRECTED: Rule = [
+  'invalid_request',
+  false,
+  'GCS leads to another host, which gets nothing.',
+  'Check endpoint and universe_domain in the credential.',
+];
 const AWAY: Rule = ['unavailable', true, 'GCS did not answer as it should.'];
 
 /** By HTTP status: https://cloud.google.com/storage/docs/json_api/v1/status-codes */
@@ -46,7 +52,10 @@ export function toConnectorError(error: unknown, operation: Operation, signal: A
   if (signal.aborted) return signal.reason;
   const { code, status, response } = error as SdkError;
   const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
-  const rule = SOCKET_RULES[String(code)] ?? (http === undefined ? AWAY : ruleOf(http));
+  const rule =
+    String(code) === 'EREDIRECTED'
+      ? REDIRECTED
+      : (SOCKET_RULES[String(code)] ?? (http === undefined ? AWAY : ruleOf(http)));
   return errorBy(rule, operation, { status: http, retryAfter: headerOf(response?.headers, 'retry-after') });
 }
 

@@ -163,6 +163,28 @@ describe('gcs alone', () => {
     }
   });
 
+  test('a redirect to another origin, be it only another port, is not followed and gets no token', async () => {
+    server.put('docs', 'redirect/a', 'x');
+    await using source = open('gs://docs/redirect');
+    const [entry] = await listAll(source);
+    await using elsewhere = await new GcsServer().listen();
+    let asked = 0;
+    elsewhere.fault = () => {
+      asked++;
+      return undefined;
+    };
+    for (const status of [301, 302, 303, 307, 308]) {
+      const headers = { location: `${elsewhere.endpoint}/storage/v1/b/docs/o` };
+      server.fault = () => ({ kind: 'error', status, code: 'moved', headers });
+      for (const call of [() => source.listPage(null, signal), () => source.read(entry as never, undefined, signal)]) {
+        await expect(call(), String(status)).rejects.toMatchObject({ code: 'invalid_request', retryable: false });
+      }
+    }
+    server.fault = () => undefined;
+    expect(asked).toBe(0);
+    expect((await listAll(source)).length).toBe(1);
+  });
+
   test('neither the source, its parts nor its errors show the key or a token', async () => {
     server.put('docs', 'leak/a', 'x');
     const source = open('gs://docs/leak');

@@ -210,6 +210,25 @@ describe('s3 alone', () => {
       expect(() => open('s3://locked', { sse_customer_key: bad })).toThrow(/sse_customer_key/);
   });
 
+  test('a redirect is not followed', async () => {
+    server.put('docs', 'redirect/a', 'x');
+    await using source = open('s3://docs/redirect');
+    const [entry] = await listAll(source);
+    await using elsewhere = await new S3Server().listen();
+    for (const status of [301, 302, 303, 307, 308]) {
+      server.fault = () => ({
+        kind: 'error',
+        status,
+        code: 'Moved',
+        headers: { location: `${elsewhere.endpoint}/docs` },
+      });
+      await expect(source.listPage(null, signal)).rejects.toMatchObject({ name: 'ConnectorError' });
+      await expect(source.read(entry as never, undefined, signal)).rejects.toMatchObject({ name: 'ConnectorError' });
+    }
+    server.fault = () => undefined;
+    expect(elsewhere.counts.size).toBe(0);
+  });
+
   test('an endpoint is contacted only when the deployment allows it', () => {
     expect(() => open('s3://docs', {}, [])).toThrow(expect.objectContaining({ code: 'endpoint_refused' }));
     for (const endpoint of [
