@@ -71,7 +71,7 @@ export function ambientTokens(
   }
   return tokensOf(runtime.clock, scope, NO_IDENTITY, async () => {
     const { ManagedIdentityCredential, WorkloadIdentityCredential } = await import('@azure/identity');
-    const options = { retryOptions: { maxRetries: 0 } };
+    const options = { retryOptions: { maxRetries: 0 }, disableInstanceDiscovery: true };
     if (kind === 'workload_identity')
       return new WorkloadIdentityCredential({ ...options, ...(clientId ? { clientId } : {}) });
     return clientId ? new ManagedIdentityCredential(clientId, options) : new ManagedIdentityCredential(options);

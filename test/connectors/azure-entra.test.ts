@@ -1,11 +1,17 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { azure } from '../../connectors/azure/connector.ts';
+import type { Runtime } from '../../src/contract/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { bytesOf, listAll } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
 import { Azurite } from '../servers/azurite.ts';
 import { EntraServer } from '../servers/entra.ts';
+import { closeServer, endpointOf, listenOnLoopback } from '../servers/loopback.ts';
 import { trustedCertificate } from '../servers/tls.ts';
 
 describe('azure by an application of Microsoft Entra ID', () => {
@@ -24,11 +30,11 @@ describe('azure by an application of Microsoft Entra ID', () => {
     await entra[Symbol.asyncDispose]();
     await azurite[Symbol.asyncDispose]();
   });
-  const open = (app: Record<string, unknown>, ...more: string[]) =>
+  const open = (app: Record<string, unknown>, more: Partial<Runtime> = {}) =>
     azure.open(
       new Secret(azure.parseCredential({ account_name: azurite.account, endpoint: azurite.endpoint, ...app })),
       azure.parseLocation('azure://docs'),
-      runtimeFor(new URL(azurite.endpoint).origin, entra.authority, ...more),
+      { ...runtimeFor(new URL(azurite.endpoint).origin, entra.authority), ...more },
     );
 
   test('a secret and a certificate are exchanged for a token that reads', async () => {
@@ -75,6 +81,46 @@ describe('azure by an application of Microsoft Entra ID', () => {
     }
     const elsewhere = { ...app, authority: 'https://login.example.com' };
     expect(() => open(elsewhere)).toThrow(expect.objectContaining({ code: 'endpoint_refused' }));
+  });
+
+  test('what the machine is comes from where its platform gives it out, if the deployment lends it out', async () => {
+    const ambient = { ambient: true };
+    const asked: string[] = [];
+    const platform = createServer((request, response) => {
+      const url = new URL(request.url ?? '/', 'http://localhost');
+      asked.push(String(request.headers['x-identity-header']));
+      const access_token = entra.issueFor(url.searchParams.get('resource') as string, 'the machine');
+      const expires_on = String(Math.floor(Date.now() / 1000) + 3600);
+      response.end(
+        JSON.stringify({ access_token, expires_on, resource: url.searchParams.get('resource'), token_type: 'Bearer' }),
+      );
+    });
+    await listenOnLoopback(platform);
+    vi.stubEnv('IDENTITY_ENDPOINT', `${endpointOf(platform)}/msi/token`);
+    vi.stubEnv('IDENTITY_HEADER', 'fake-header');
+    await using managed = open({ auth: 'managed_identity' }, ambient);
+    expect((await listAll(managed)).length).toBe(1);
+    expect(asked).toEqual(['fake-header']);
+
+    const folder = await mkdtemp(join(tmpdir(), 'lockgate-azure-'));
+    const { client_id } = entra.registerApp();
+    await writeFile(join(folder, 'token'), 'federated.token');
+    entra.apps.get(client_id)?.federated.add('federated.token');
+    vi.stubEnv('AZURE_FEDERATED_TOKEN_FILE', join(folder, 'token'));
+    vi.stubEnv('AZURE_TENANT_ID', entra.tenant);
+    vi.stubEnv('AZURE_CLIENT_ID', client_id);
+    vi.stubEnv('AZURE_AUTHORITY_HOST', entra.authority);
+    await using workload = open({ auth: 'workload_identity' }, ambient);
+    expect((await listAll(workload)).length).toBe(1);
+    vi.stubEnv('AZURE_FEDERATED_TOKEN_FILE', undefined);
+    await using none = open({ auth: 'workload_identity' }, ambient);
+    expect((await none.check(signal)).problem).toMatchObject({
+      code: 'credential_rejected',
+      hint: expect.stringContaining('identity'),
+    });
+    vi.unstubAllEnvs();
+    await closeServer(platform);
+    await rm(folder, { recursive: true });
   });
 
   test('neither the source nor its errors show the secret, the private key or a token', async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { gcs } from '../../connectors/gcs/connector.ts';
 import type { Runtime } from '../../src/contract/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
+import { everything, findIn } from '../canary.ts';
 import { listAll } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
 import { GcsServer } from '../servers/gcs.ts';
@@ -84,6 +85,32 @@ describe('gcs by other means than a key', () => {
     expect(() => open({ ...key, impersonate: TARGET, iam_endpoint: 'https://evil.example' }, {})).toThrow(
       expect.objectContaining({ code: 'endpoint_refused' }),
     );
+  });
+
+  test('neither the other party’s token nor Google’s is shown, also when they are sent back', async () => {
+    const key = server.createKeyFile('quiet');
+    server.impersonators.add(`${key.client_email} ${TARGET}`);
+    const shown: string[] = [];
+    for (const fields of [federation(), { ...key, impersonate: TARGET, iam_endpoint: server.endpoint }]) {
+      await using source = open(fields);
+      const [entry] = await listAll(source);
+      shown.push(everything(source));
+      for (const status of [200, 400, 401, 403, 404, 500]) {
+        const message = [SUBJECT, ...server.tokens.keys()].join(' ');
+        server.fault = () => ({ kind: 'error', status, code: message, message });
+        await using fresh = open(fields);
+        const calls = [
+          fresh.listPage(null, signal),
+          source.listPage(null, signal),
+          source.read(entry as never, undefined, signal),
+        ];
+        for (const outcome of await Promise.allSettled(calls))
+          if (outcome.status === 'rejected') shown.push(everything(outcome.reason));
+        server.fault = () => undefined;
+      }
+    }
+    expect(shown.length).toBeGreaterThan(20);
+    expect(findIn(Buffer.from(shown.join('\n')), [SUBJECT, ...server.tokens.keys()])).toEqual([]);
   });
 
   test('what the machine is comes from its metadata, where the deployment lends it out', async () => {

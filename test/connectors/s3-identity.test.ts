@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { s3 } from '../../connectors/s3/connector.ts';
 import type { Runtime } from '../../src/contract/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
+import { everything, findIn } from '../canary.ts';
 import { bytesOf, listAll } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
 import { S3Server } from '../servers/s3.ts';
@@ -103,6 +104,32 @@ describe('s3 by other means than keys', () => {
     sts.roles.set(ROLE, { trusts: [] });
     await using refused = open({ auth: 'web_identity', sts_endpoint: sts.endpoint });
     expect((await refused.check(signal)).problem).toMatchObject({ code: 'credential_rejected' });
+  });
+
+  test('whatever the role gives out is not shown, also when it is sent back', async () => {
+    sts.roles.set(ROLE, { trusts: [KEY] });
+    const fields = { access_key_id: KEY, secret_access_key: SECRET, role_arn: ROLE, sts_endpoint: sts.endpoint };
+    await using source = open(fields, {});
+    const [entry] = await listAll(source);
+    const given = [...server.keys.values()].flatMap(({ secretAccessKey, sessionToken }) => [
+      secretAccessKey,
+      sessionToken ?? SECRET,
+    ]);
+    const shown = [everything(source)];
+    for (const status of [200, 301, 400, 403, 404, 500, 503]) {
+      server.fault = () => ({ kind: 'error', status, code: given.join(' '), message: given.join(' ') });
+      const calls = [
+        source.listPage(null, signal),
+        source.read(entry as never, undefined, signal),
+        source.check(signal),
+      ];
+      for (const outcome of await Promise.allSettled(calls))
+        if (outcome.status === 'rejected') shown.push(everything(outcome.reason));
+    }
+    server.fault = () => undefined;
+    expect(shown.length).toBeGreaterThan(10);
+    expect(findIn(Buffer.from(shown.join('\n')), given)).toEqual([]);
+    expect(findIn(Buffer.from(everything({ hidden: given[0] })), given)).not.toEqual([]);
   });
 
   test('a public bucket is read without a signature', async () => {

@@ -21,6 +21,8 @@ interface App {
   readonly secrets: Set<string>;
   /** By the SHA-256 of the certificate, as assertions name it. */
   readonly certificates: Map<string, KeyObject>;
+  /** Tokens of other parties that stand for the application. */
+  readonly federated: Set<string>;
   roles: readonly string[];
 }
 
@@ -68,7 +70,12 @@ export class EntraServer implements AsyncDisposable {
   registerApp(roles: readonly string[] = []) {
     const client_id = randomUUID();
     const client_secret = `fake~${randomBytes(24).toString('base64url')}`;
-    this.apps.set(client_id, { secrets: new Set([client_secret]), certificates: new Map(), roles });
+    this.apps.set(client_id, {
+      secrets: new Set([client_secret]),
+      certificates: new Map(),
+      federated: new Set(),
+      roles,
+    });
     return { tenant_id: this.tenant, client_id, client_secret, authority: this.authority };
   }
 
@@ -80,7 +87,12 @@ export class EntraServer implements AsyncDisposable {
     });
     const parsed = new X509Certificate(cert);
     const thumbprint = createHash('sha256').update(parsed.raw).digest('base64url');
-    this.apps.set(client_id, { secrets: new Set(), certificates: new Map([[thumbprint, parsed.publicKey]]), roles });
+    this.apps.set(client_id, {
+      secrets: new Set(),
+      certificates: new Map([[thumbprint, parsed.publicKey]]),
+      federated: new Set(),
+      roles,
+    });
     return { tenant_id: this.tenant, client_id, certificate: cert, private_key, authority: this.authority };
   }
 
@@ -173,7 +185,13 @@ export class EntraServer implements AsyncDisposable {
     });
   }
 
+  /** What the metadata of a machine gives out: https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference */
+  issueFor(resource: string, client: string): string {
+    return this.#issue(resource, client, []);
+  }
+
   #asserts(app: App, client: string, assertion: string, url: URL): boolean {
+    if (app.federated.has(assertion)) return true;
     const [header = '', claims = '', signature = ''] = assertion.split('.');
     const { alg, 'x5t#S256': thumbprint } = parsePart(header);
     const { aud, iss, sub, exp, nbf } = parsePart(claims);
