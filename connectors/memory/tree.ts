@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Changes, Connector, Entry, Folder, Page, TreeEntry } from '../../src/contract/connector.ts';
+import {
+  type Changes,
+  type Connector,
+  type Entry,
+  type Folder,
+  GRANTS_MARK,
+  type Page,
+  type TreeEntry,
+} from '../../src/contract/connector.ts';
 import { ConnectorError, InputError } from '../../src/contract/errors.ts';
 import { NO_SETTINGS, parseFields } from '../../src/contract/fields.ts';
 
@@ -40,6 +48,7 @@ interface Item {
   /** Null: a folder. */
   readonly body: Buffer | null;
   readonly version: string;
+  readonly grants?: string;
   readonly changedAt: number;
 }
 
@@ -48,6 +57,8 @@ export class MemoryTree {
   readonly items = new Map<string, Item>();
   readonly removed = new Map<string, number>();
   pageSize = 1000;
+  /** Whether listings tell of changed grants. */
+  keepsGrants = false;
   /** Positions of earlier ones are no longer known. */
   generation = 0;
   readonly #moved = new Set<string>();
@@ -76,6 +87,11 @@ export class MemoryTree {
     const { body = null, ...place } = to;
     const written = body === null ? {} : { body: Buffer.from(body), version: String(this.#clock) };
     this.#write({ ...item, ...place, ...written });
+  }
+
+  /** Changes who may see it and what lies below. */
+  share(key: string): void {
+    this.#write({ ...(this.items.get(key) as Item), grants: `since ${this.#clock}` });
   }
 
   /** With everything below it, of which the listing tells only what once lay elsewhere. */
@@ -123,12 +139,15 @@ function pageOf(tree: MemoryTree, position: string | null): Page {
   const gone = [...tree.removed].filter(([, at]) => at > since).map(([key, changedAt]) => ({ key, changedAt }));
   const all = [...changed, ...gone].sort((a, b) => a.changedAt - b.changedAt);
   const some = all.slice(0, tree.pageSize);
+  const grants = (item: Item) => (tree.keepsGrants ? { grants: item.grants ?? '' } : {});
   const changes: Changes = {
     begins,
-    entries: some.filter((item): item is Item => 'body' in item && item.body !== null).map(entryOf),
+    entries: some
+      .filter((item): item is Item => 'body' in item && item.body !== null)
+      .map((item) => ({ ...entryOf(item), ...grants(item) })),
     folders: some
       .filter((item): item is Item => 'body' in item && item.body === null)
-      .map(({ key, parent, name }): Folder => ({ key, parent, name })),
+      .map((item): Folder => ({ key: item.key, parent: item.parent, name: item.name, ...grants(item) })),
     removed: some.filter((item) => !('body' in item)).map(({ key }) => key),
   };
   const last = `${tree.generation}/${some.at(-1)?.changedAt ?? since}`;
@@ -145,9 +164,13 @@ function contentOf(tree: MemoryTree, entry: Entry) {
   const failure = (code: 'not_found' | 'changed_during_fetch', message: string) =>
     new ConnectorError(code, message, { operation: 'read', retryable: false });
   if (!item?.body) throw failure('not_found', 'The file is gone.');
-  if (item.version !== entry.version) throw failure('changed_during_fetch', 'The file changed after it was listed.');
+  if (item.version !== entry.version.split(GRANTS_MARK)[0])
+    throw failure('changed_during_fetch', 'The file changed after it was listed.');
   const { body } = item;
   return {
+    ...(tree.keepsGrants
+      ? { grants: [{ kind: 'user' as const, name: item.grants ?? 'everybody', roles: ['read'], inherited: false }] }
+      : {}),
     checksums: { sha256: createHash('sha256').update(body).digest('hex') },
     body: (async function* () {
       yield body;

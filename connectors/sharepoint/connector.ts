@@ -33,7 +33,9 @@ function open(credential: Secret<SharePointCredential>, location: SharePointLoca
     check: (signal) => check(graph, runtime, credential, location, signal),
     listPage: (position, signal) => listPage(graph, location, position, signal),
     read: (entry, range, signal) =>
-      isSitePage(entry) ? readSitePage(graph, entry, signal) : readContent(graph, runtime, entry, range, signal),
+      isSitePage(entry)
+        ? readSitePage(graph, entry, signal)
+        : readContent(graph, runtime, entry, range, signal, location.permissions),
     [Symbol.asyncDispose]: async () => undefined,
   };
 }
@@ -54,7 +56,7 @@ async function check(
     const sample = await firstFile(graph, location, signal);
     reachable = true;
     if (!sample) warnings.push('There is no file to try reading under this path.');
-    else for await (const _ of (await readContent(graph, runtime, sample, { start: 0, end: 1 }, signal)).body);
+    else for await (const _ of (await readContent(graph, runtime, sample, { start: 0, end: 1 }, signal, false)).body);
     return { reachable, readable: true, warnings };
   } catch (error) {
     signal.throwIfAborted();

@@ -1,9 +1,17 @@
-import type { ByteRange, ChecksumAlgorithm, Content, Entry, Runtime } from '../../src/contract/connector.ts';
+import {
+  type ByteRange,
+  type ChecksumAlgorithm,
+  type Content,
+  type Entry,
+  GRANTS_MARK,
+  type Runtime,
+} from '../../src/contract/connector.ts';
 import { errorBy } from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { hashesOf, versionOf } from './delta.ts';
 import { answerError, LINK_GONE, NO_LINK, toConnectorError } from './errors.ts';
 import { type Graph, heedQuota, type Json, USER_AGENT } from './graph.ts';
+import { readGrants } from './permissions.ts';
 
 const LINK = '@microsoft.graph.downloadUrl';
 const MAX_REDIRECTS = 3;
@@ -25,10 +33,13 @@ export async function readContent(
   entry: Entry,
   range: ByteRange | undefined,
   signal: AbortSignal,
+  permissions: boolean,
 ): Promise<Content> {
-  const [libraryId, itemId] = entry.key.split('/');
+  const [libraryId = '', itemId = ''] = entry.key.split('/');
   const item = await graph.get(`drives/${libraryId}/items/${itemId}`, 'read', signal);
-  if (versionOf(item) !== entry.version && !isListedEarlier(item, entry)) {
+  const [listed] = entry.version.split(GRANTS_MARK);
+  // A listing that had neither hash nor cTag told the eTag, which the item still has.
+  if (listed !== versionOf(item) && listed !== `etag ${String(item.eTag)}`) {
     throw new ConnectorError('changed_during_fetch', 'The file changed after it was listed.', {
       operation: 'read',
       retryable: false,
@@ -36,6 +47,8 @@ export async function readContent(
   }
   const link = item[LINK];
   if (typeof link !== 'string') throw errorBy(NO_LINK, 'read');
+  // Before the content: a document whose readers are not known is not stored.
+  const grants = permissions && !range ? await readGrants(graph, libraryId, itemId, signal) : null;
   const response = await download(link, range, runtime, signal);
   const skip = range && response.status === 200 ? range.start : 0;
   const length = Number(response.headers.get('content-length') ?? Number.NaN);
@@ -43,15 +56,11 @@ export async function readContent(
   const contentType = (item.file as { mimeType?: unknown } | undefined)?.mimeType;
   return {
     ...(typeof contentType === 'string' && contentType !== '' ? { contentType } : {}),
+    ...(grants ? { grants } : {}),
     checksums: range ? {} : checksumsOf(item),
     ...(rewritten ? { rewrittenSize: length } : {}),
     body: bodyOf(response, skip, range, signal),
   };
-}
-
-/** A listing that had neither hash nor cTag told the eTag, which the item still has. */
-function isListedEarlier(item: Json, entry: Entry): boolean {
-  return entry.version === `etag ${String(item.eTag)}`;
 }
 
 async function download(

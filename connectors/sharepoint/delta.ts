@@ -3,6 +3,7 @@ import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Graph, Json } from './graph.ts';
 import type { SharePointLocation } from './location.ts';
 import { listSitePages, NO_PAGES, type PagesState } from './pages.ts';
+import { grantsToken, SHARING_CHANGES } from './permissions.ts';
 import { invalid, keyOf, type Library, type Place, refreshPlace, resolvePlace, rootsOf, textOf } from './resolve.ts';
 
 const FIELDS =
@@ -58,9 +59,10 @@ async function deltaPage(
   signal: AbortSignal,
 ): Promise<Page> {
   const first = `drives/${library.id}/root/delta?$select=${FIELDS}&$top=${PAGE_ITEMS}`;
-  const answer = await graph.get(library.link ?? first, 'list', signal);
+  const prefer = page.permissions ? SHARING_CHANGES : undefined;
+  const answer = await graph.get(library.link ?? first, 'list', signal, prefer);
   if (!Array.isArray(answer.value)) throw invalid('The answer is not a listing of changes.');
-  const taken = takeItems(answer.value as Json[], library, place.folderId !== null);
+  const taken = takeItems(answer.value as Json[], library, place.folderId !== null, page.permissions);
   const nextLink = answer['@odata.nextLink'];
   const deltaLink = answer['@odata.deltaLink'];
   const link = nextLink ?? deltaLink;
@@ -70,11 +72,14 @@ async function deltaPage(
   return page(taken.changes, { ...place, libraries }, nextLink ? at : at + 1);
 }
 
-type Pager = (changes: Changes, place: Place, at: number | null) => Page;
+interface Pager {
+  (changes: Changes, place: Place, at: number | null): Page;
+  readonly permissions: boolean;
+}
 
 /** Makes pages of what a listing found; the site pages come last, where they are wanted and the path is a whole site. */
 function pager(location: SharePointLocation, pages: PagesState): Pager {
-  return (changes, place, at) => {
+  const make = (changes: Changes, place: Place, at: number | null): Page => {
     const turns = place.libraries.length + (location.sitePages && place.libraryId === null ? 1 : 0);
     const ends = at === null || at >= turns;
     const position = JSON.stringify({ place, at: ends ? null : at, pages } satisfies Position);
@@ -84,6 +89,7 @@ function pager(location: SharePointLocation, pages: PagesState): Pager {
       next: ends ? { kind: 'end', cursor: position } : { kind: 'more', pageToken: position },
     };
   };
+  return Object.assign(make, { permissions: location.permissions });
 }
 
 /** The items of a page, each by its latest state: one may come twice, and the last wins. */
@@ -91,6 +97,7 @@ function takeItems(
   items: readonly Json[],
   library: Library,
   below: boolean,
+  permissions: boolean,
 ): { changes: Changes; root: string | null } {
   const latest = new Map(items.map((item) => [textOf(item, 'id'), item]));
   const entries: TreeEntry[] = [];
@@ -99,12 +106,13 @@ function takeItems(
   let root = library.root;
   for (const [id, item] of latest) {
     const key = keyOf(library.id, id);
+    const grants = permissions ? { grants: grantsToken(item, library.link) } : {};
     if (item.root && !below) root = id;
     if (item.deleted) removed.push(key);
-    else if (id === root) folders.push({ key, parent: null, name: library.name });
+    else if (id === root) folders.push({ key, parent: null, name: library.name, ...grants });
     else if (item.root) continue;
-    else if (item.folder) folders.push({ key, parent: parentOf(item, library), name: textOf(item, 'name') });
-    else if (item.file || item.package) entries.push(entryOf(item, key, library));
+    else if (item.folder) folders.push({ key, parent: parentOf(item, library), name: textOf(item, 'name'), ...grants });
+    else if (item.file || item.package) entries.push({ ...entryOf(item, key, library), ...grants });
     else removed.push(key);
   }
   return { changes: { begins: false, entries, folders, removed }, root };

@@ -19,7 +19,7 @@ export type Json = Readonly<Record<string, unknown>>;
 export interface Graph {
   readonly origin: string;
   /** The answer to a GET of a path or of a link that Graph gave out. Throws `ConnectorError`. */
-  get(url: string, operation: Operation, signal: AbortSignal): Promise<Json>;
+  get(url: string, operation: Operation, signal: AbortSignal, prefer?: string): Promise<Json>;
   /** What the token says that the application may do. */
   roles(signal: AbortSignal): Promise<readonly string[]>;
 }
@@ -34,7 +34,7 @@ export function openGraph(credential: Secret<SharePointCredential>, runtime: Run
   const client = createClient(origin, tokens, runtime);
   return {
     origin,
-    get: async (url, operation, signal) => {
+    get: async (url, operation, signal, prefer) => {
       const target = new URL(url, `${origin}/v1.0/`);
       if (target.origin !== origin) {
         throw new ConnectorError('invalid_listing', 'Microsoft Graph gave out a link to another host.', {
@@ -42,7 +42,7 @@ export function openGraph(credential: Secret<SharePointCredential>, runtime: Run
           retryable: false,
         });
       }
-      const call: Call = { url: target.href, signal };
+      const call: Call = { url: target.href, signal, prefer };
       try {
         signal.throwIfAborted();
         const request = client.api(target.href).responseType(ResponseType.RAW).option('call', call);
@@ -64,6 +64,7 @@ export function openGraph(credential: Secret<SharePointCredential>, runtime: Run
 interface Call {
   readonly url: string;
   readonly signal: AbortSignal;
+  readonly prefer: string | undefined;
   failure?: unknown;
 }
 
@@ -86,9 +87,14 @@ function createClient(origin: string, tokens: TokenSource, runtime: Runtime): Cl
   });
 }
 
-async function send({ url, signal }: Call, tokens: TokenSource): Promise<Response> {
+async function send({ url, signal, prefer }: Call, tokens: TokenSource): Promise<Response> {
   const authorization = `Bearer ${await tokens(signal)}`;
-  const headers = { authorization, accept: 'application/json', 'user-agent': USER_AGENT };
+  const headers = {
+    authorization,
+    accept: 'application/json',
+    'user-agent': USER_AGENT,
+    ...(prefer ? { prefer } : {}),
+  };
   return fetch(url, { headers, redirect: 'manual', signal });
 }
 

@@ -9,6 +9,7 @@ export interface SharePointLocation {
   /** Below the site: a library and folders, or a subsite and so on. */
   readonly rest: readonly string[];
   readonly sitePages: boolean;
+  readonly permissions: boolean;
 }
 
 const MAX_PATH = 2048;
@@ -40,5 +41,6 @@ export function parseLocation(path: string, _beginning?: string, settings?: unkn
     sitePath: site.map((segment) => `/${segment}`).join(''),
     rest: segments.slice(site.length),
     sitePages: (settings as SharePointSettings | undefined)?.site_pages ?? false,
+    permissions: (settings as SharePointSettings | undefined)?.permissions ?? false,
   };
 }

@@ -1,4 +1,11 @@
-import type { Changes, Content, Entry, Folder, TreeEntry } from '../../src/contract/connector.ts';
+import {
+  type Changes,
+  type Content,
+  type Entry,
+  type Folder,
+  GRANTS_MARK,
+  type TreeEntry,
+} from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Graph, Json } from './graph.ts';
 import { invalid, textOf } from './resolve.ts';
@@ -72,7 +79,7 @@ export function isSitePage(entry: Entry): boolean {
 export async function readSitePage(graph: Graph, entry: Entry, signal: AbortSignal): Promise<Content> {
   const [, siteId, pageId] = entry.key.split('/');
   const page = await graph.get(`sites/${siteId}/pages/${pageId}/${KIND}?$expand=canvasLayout`, 'read', signal);
-  if (entry.version !== `etag ${String(page.eTag)}`) {
+  if (entry.version.split(GRANTS_MARK)[0] !== `etag ${String(page.eTag)}`) {
     throw new ConnectorError('changed_during_fetch', 'The page changed after it was listed.', {
       operation: 'read',
       retryable: false,

@@ -1,3 +1,4 @@
+import type { Grant } from '../contract/connector.ts';
 import type { Queryable } from '../contract/database.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
 import { isId } from './id.ts';
@@ -13,6 +14,10 @@ export interface DocumentRecord {
   readonly contentType: string | null;
   readonly sha256: string;
   readonly storedAt: Date;
+  /** Why the content may not be what the source listed. */
+  readonly warning: string | null;
+  /** Who may see it, where the source was asked. */
+  readonly grants: readonly Grant[] | null;
 }
 
 export interface DocumentFailure {
@@ -38,7 +43,7 @@ export const MAX_PAGE = 1000;
 
 const SELECT = `
   select d.id, d.source_id as "sourceId", d.key, d.path, d.version, d.size, d.modified_at as "modifiedAt",
-         d.content_type as "contentType", encode(d.sha256, 'hex') as sha256, d.stored_at as "storedAt"
+         d.content_type as "contentType", encode(d.sha256, 'hex') as sha256, d.stored_at as "storedAt", d.warning, d.grants
     from lockgate.document d`;
 
 /** In the order of source and key. `cursor` is the `nextCursor` of the page before. */

@@ -1,4 +1,4 @@
-import type { Changes, Entry, UnreadableReason } from '../contract/connector.ts';
+import { type Changes, type Entry, GRANTS_MARK, type UnreadableReason } from '../contract/connector.ts';
 import type { Database, Queryable } from '../contract/database.ts';
 import type { Mirror } from '../contract/run.ts';
 
@@ -30,6 +30,11 @@ export function openMirror(db: Database, sourceId: string, claim: (tx: Queryable
 
 async function apply(tx: Queryable, sourceId: string, changes: Changes, position: string, ends: boolean) {
   const tree = changes.folders.length + changes.removed.length > 0;
+  await tx.query(
+    `delete from lockgate.mirror_item i using lockgate.mirror m, lockgate.source s
+      where i.source_id = $1 and m.source_id = $1 and s.id = $1 and m.place <> ${PLACE}`,
+    [sourceId],
+  );
   const [state] = await tx.query<{ enumeration: number; everything: boolean; dirty: boolean }>(
     `insert into lockgate.mirror (source_id, place, position, enumeration, everything, dirty)
        select id, ${PLACE}, $2, 1, $3, $4 from lockgate.source s where id = $1
@@ -60,17 +65,24 @@ async function apply(tx: Queryable, sourceId: string, changes: Changes, position
 
 async function writeItems(tx: Queryable, sourceId: string, { entries, folders }: Changes, enumeration: number) {
   const items = [
-    ...folders.map(({ key, parent, name }) => ({ key, parent, name, folder: true, entry: null })),
-    ...entries.map((entry) => ({ key: entry.key, parent: entry.parent, name: entry.name, folder: false, entry })),
+    ...folders.map(({ key, parent, name, grants }) => ({ key, parent, name, grants, folder: true, entry: null })),
+    ...entries.map((entry) => ({
+      key: entry.key,
+      parent: entry.parent,
+      name: entry.name,
+      grants: entry.grants,
+      folder: false,
+      entry,
+    })),
   ];
   if (items.length === 0) return;
   await tx.query(
-    `insert into lockgate.mirror_item (source_id, key, parent, name, folder, version, size, modified_at, unreadable, enumeration)
-     select $1, row.*, $2 from unnest($3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::text[])
-         as row (key, parent, name, folder, version, size, modified_at, unreadable)
+    `insert into lockgate.mirror_item (source_id, key, parent, name, folder, version, size, modified_at, unreadable, grants, enumeration)
+     select $1, row.*, $2 from unnest($3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[])
+         as row (key, parent, name, folder, version, size, modified_at, unreadable, grants)
      on conflict (source_id, key) do update set parent = excluded.parent, name = excluded.name, folder = excluded.folder,
        version = excluded.version, size = excluded.size, modified_at = excluded.modified_at,
-       unreadable = excluded.unreadable, enumeration = excluded.enumeration`,
+       unreadable = excluded.unreadable, grants = coalesce(nullif(excluded.grants, ''), lockgate.mirror_item.grants, excluded.grants), enumeration = excluded.enumeration`,
     [
       sourceId,
       enumeration,
@@ -82,24 +94,31 @@ async function writeItems(tx: Queryable, sourceId: string, { entries, folders }:
       items.map(({ entry }) => entry?.size ?? null),
       items.map(({ entry }) => (entry ? new Date(entry.modifiedAt) : null)),
       items.map(({ entry }) => entry?.unreadable ?? null),
+      items.map(({ grants }) => grants ?? null),
     ],
   );
 }
 
-/** A folder's path follows from those above it, so one that is renamed or moved changes all below. */
+/**
+ * A folder's path follows from those above it, so one that is renamed or moved changes all below; and so does what is
+ * granted, where the roots say that they keep it.
+ */
 async function writePaths(tx: Queryable, sourceId: string): Promise<void> {
   await tx.query(
     `with recursive tree as (
-       select key, name as path from lockgate.mirror_item where source_id = $1 and folder and parent is null
+       select key, name as path, md5(key || grants) as inherited
+         from lockgate.mirror_item where source_id = $1 and folder and parent is null
        union all
-       select i.key, case when tree.path = '' then i.name else tree.path || '/' || i.name end
+       select i.key, case when tree.path = '' then i.name else tree.path || '/' || i.name end,
+              md5(tree.inherited || i.key || coalesce(i.grants, ''))
          from lockgate.mirror_item i join tree on i.parent = tree.key where i.source_id = $1 and i.folder
      ), said as (
-       select i.key, tree.path from lockgate.mirror_item i left join tree on tree.key = i.key
+       select i.key, tree.path, tree.inherited from lockgate.mirror_item i left join tree on tree.key = i.key
         where i.source_id = $1 and i.folder
      )
-     update lockgate.mirror_item i set path = said.path from said
-      where i.source_id = $1 and i.key = said.key and i.path is distinct from said.path`,
+     update lockgate.mirror_item i set path = said.path, inherited = said.inherited from said
+      where i.source_id = $1 and i.key = said.key
+        and (i.path is distinct from said.path or i.inherited is distinct from said.inherited)`,
     [sourceId],
   );
 }
@@ -108,7 +127,9 @@ async function readPage(db: Queryable, sourceId: string, after: string | null, l
   const rows = await db.query<
     Omit<Entry, 'modifiedAt' | 'unreadable'> & { modifiedAt: Date; unreadable: string | null }
   >(
-    `select i.key, case when f.path = '' then i.name else f.path || '/' || i.name end as path, i.version, i.size,
+    `select i.key, case when f.path = '' then i.name else f.path || '/' || i.name end as path,
+            case when f.inherited is null then i.version
+                 else i.version || '${GRANTS_MARK}' || md5(f.inherited || coalesce(i.grants, '')) end as version, i.size,
             i.modified_at as "modifiedAt", i.unreadable
        from lockgate.mirror_item i
        join lockgate.mirror_item f on f.source_id = i.source_id and f.key = i.parent and f.path is not null

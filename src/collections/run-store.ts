@@ -220,20 +220,21 @@ async function writeDocuments(tx: Queryable, run: OwnedRun, stored: readonly Sto
     stored.map((_, i) => first + i),
     stored.map(({ warning }) => warning),
     stored.map(({ entry, content }) => (entry.size === content.size ? null : entry.size)),
+    stored.map(({ grants }) => (grants ? JSON.stringify(grants) : null)),
   ];
   await tx.query(
     `with input as (
-       select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], $9::text[], $10::bigint[], $11::text[], $12::bigint[])
-         as row (id, key, path, version, size, modified_at, content_type, sha256, kind, number, warning, listed_size)
+       select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::jsonb[])
+         as row (id, key, path, version, size, modified_at, content_type, sha256, kind, number, warning, listed_size, grants)
      ), fed as (
        insert into lockgate.change (collection_id, number, kind, document_id, source_id, key, path, version, size, sha256, run_id)
-       select $14, number, kind, id, $13, key, path, version, size, sha256, $15 from input
+       select $15, number, kind, id, $14, key, path, version, size, sha256, $16 from input
      )
-     insert into lockgate.document (id, source_id, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, seen_run)
-     select id, $13, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, $15 from input
+     insert into lockgate.document (id, source_id, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants, seen_run)
+     select id, $14, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants, $16 from input
      on conflict (source_id, key) do update set path = excluded.path, version = excluded.version, size = excluded.size,
        modified_at = excluded.modified_at, content_type = excluded.content_type, sha256 = excluded.sha256,
-       warning = excluded.warning, listed_size = excluded.listed_size, seen_run = excluded.seen_run, stored_at = now(), missing_run = null`,
+       warning = excluded.warning, listed_size = excluded.listed_size, grants = excluded.grants, seen_run = excluded.seen_run, stored_at = now(), missing_run = null`,
     [...columns, run.sourceId, run.collectionId, run.id],
   );
 }

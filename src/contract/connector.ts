@@ -100,13 +100,21 @@ export interface Entry {
 }
 
 /** Of a delta listing: where the entry lies. */
-export interface TreeEntry extends Omit<Entry, 'path'> {
+export interface TreeEntry extends Omit<Entry, 'path'>, Shared {
   /** The key of its folder. */
   readonly parent: string;
   readonly name: string;
 }
 
-export interface Folder {
+interface Shared {
+  /**
+   * Of sources that keep who may see a file: a new word when what is granted here has changed, empty when not. What is
+   * granted on a folder holds below it, so a change there is a new version of every file below.
+   */
+  readonly grants?: string;
+}
+
+export interface Folder extends Shared {
   readonly key: string;
   /** Null: a root of what the source covers. What no root leads to is outside. */
   readonly parent: string | null;
@@ -149,8 +157,24 @@ export interface ByteRange {
 export const CHECKSUM_ALGORITHMS = ['sha256', 'sha1', 'md5', 'quickxor', 'crc32', 'crc32c', 'crc64nvme'] as const;
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];
 
+/** Stands in the version of a mirrored entry before what changes with its grants; no source's own version has it. */
+export const GRANTS_MARK = ' granted ';
+
+/** Who may see a document, as far as its source says. */
+export interface Grant {
+  readonly kind: 'user' | 'group' | 'application' | 'anyone' | 'organization';
+  /** As the source's directory knows it. */
+  readonly id?: string;
+  readonly name?: string;
+  readonly roles: readonly string[];
+  /** Whether a folder above or the place as a whole grants it. */
+  readonly inherited: boolean;
+}
+
 export interface Content {
   readonly contentType?: string;
+  /** Where the source was asked to say so. */
+  readonly grants?: readonly Grant[];
   /** Checksums of the whole object, in hex, where the source states them. */
   readonly checksums: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
   readonly body: AsyncIterable<Uint8Array>;

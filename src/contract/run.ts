@@ -1,4 +1,4 @@
-import type { Changes, Entry } from './connector.ts';
+import type { Changes, Entry, Grant } from './connector.ts';
 import type { StagedContent } from './content-store.ts';
 
 export type RunState = 'queued' | 'running' | 'needs_approval' | 'completed' | 'failed' | 'cancelled' | 'superseded';
@@ -43,6 +43,7 @@ export type Outcome =
       readonly content: StagedContent;
       readonly contentType: string | null;
       readonly warning: string | null;
+      readonly grants: readonly Grant[] | null;
     }
   | { readonly kind: 'failed'; readonly entry: Entry; readonly code: string; readonly message: string };
 

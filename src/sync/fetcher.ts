@@ -105,11 +105,18 @@ export class Fetcher {
   /** Content that is not what was listed is fetched once more; then it is kept, with a warning. */
   async #store(entry: Entry): Promise<Outcome> {
     for (let attempt = 1; ; attempt++) {
-      const { body, contentType, warning } = await this.#source.read(entry, undefined, this.#signal);
+      const { body, contentType, warning, grants } = await this.#source.read(entry, undefined, this.#signal);
       const content = await this.#content.stage(body, this.#signal);
       const said = warning?.() ?? null;
       if (said === null || attempt === 2) {
-        return { kind: 'stored', entry, content, contentType: contentType ?? null, warning: said };
+        return {
+          kind: 'stored',
+          entry,
+          content,
+          contentType: contentType ?? null,
+          warning: said,
+          grants: grants ?? null,
+        };
       }
       await this.#content.discard([content]);
     }

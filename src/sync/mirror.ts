@@ -1,4 +1,13 @@
-import type { Changes, Entry, Folder, Page, Source, TreeEntry } from '../contract/connector.ts';
+import { createHash } from 'node:crypto';
+import {
+  type Changes,
+  type Entry,
+  type Folder,
+  GRANTS_MARK,
+  type Page,
+  type Source,
+  type TreeEntry,
+} from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 import type { Mirror } from '../contract/run.ts';
 import { compareKeys } from './key-order.ts';
@@ -49,8 +58,8 @@ export function memoryMirror(): Mirror {
       files = new Map();
       folders = new Map();
     }
-    for (const folder of changes.folders) folders.set(folder.key, folder);
-    for (const entry of changes.entries) files.set(entry.key, entry);
+    for (const folder of changes.folders) folders.set(folder.key, withGrants(folder, folders.get(folder.key)));
+    for (const entry of changes.entries) files.set(entry.key, withGrants(entry, files.get(entry.key)));
     for (const key of changes.removed) {
       folders.delete(key);
       files.delete(key);
@@ -66,9 +75,13 @@ export function memoryMirror(): Mirror {
       keys ??= [...files.keys()].sort(compareKeys);
       const found: Entry[] = [];
       for (const key of keys.slice(after === null ? 0 : firstAfter(keys, after))) {
-        const { parent, name, ...entry } = files.get(key) as TreeEntry;
-        const folder = pathOf(folders, parent);
-        if (folder !== null) found.push({ ...entry, path: folder === '' ? name : `${folder}/${name}` });
+        const { parent, name, grants, ...entry } = files.get(key) as TreeEntry;
+        const above = aboveOf(folders, parent);
+        if (!above) continue;
+        const names = above.flatMap((folder) => (folder.name === '' ? [] : [folder.name]));
+        const kept = above[0]?.grants !== undefined;
+        const granted = kept ? `${GRANTS_MARK}${fingerprint([...above, { key, grants }])}` : '';
+        found.push({ ...entry, version: entry.version + granted, path: [...names, name].join('/') });
         if (found.length === limit) break;
       }
       return found;
@@ -87,17 +100,27 @@ function firstAfter(keys: readonly string[], after: string): number {
   return low;
 }
 
-/** Null: no root leads to the folder. */
-function pathOf(folders: ReadonlyMap<string, Folder>, key: string): string | null {
-  const names: string[] = [];
-  let at: string | null = key;
-  for (let depth = 0; at !== null; depth++) {
+/** The folders from a root to this one; null: no root leads here. */
+function aboveOf(folders: ReadonlyMap<string, Folder>, key: string): Folder[] | null {
+  const above: Folder[] = [];
+  for (let at: string | null = key; at !== null; at = above[0]?.parent ?? null) {
     const folder: Folder | undefined = folders.get(at);
-    if (!folder || depth > folders.size) return null;
-    if (folder.name !== '') names.unshift(folder.name);
-    at = folder.parent;
+    if (!folder || above.length > folders.size) return null;
+    above.unshift(folder);
   }
-  return names.join('/');
+  return above;
+}
+
+/** Grants that did not change are those that were known. */
+function withGrants<T extends { readonly grants?: string }>(now: T, known: T | undefined): T {
+  const grants = now.grants ? now.grants : (known?.grants ?? now.grants);
+  return grants === undefined ? now : { ...now, grants };
+}
+
+function fingerprint(chain: readonly { readonly key: string; readonly grants?: string | undefined }[]): string {
+  const hash = createHash('sha256');
+  for (const { key, grants = '' } of chain) hash.update(`${key}\0${grants}\0`);
+  return hash.digest('hex').slice(0, 32);
 }
 
 function invalid(message: string): ConnectorError {

@@ -17,6 +17,7 @@ function stored(key: string, size = 1): Outcome {
     content: { sha256: 'ab'.repeat(32), size, handle: '' },
     contentType: null,
     warning: null,
+    grants: null,
   };
 }
 

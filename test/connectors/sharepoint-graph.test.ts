@@ -287,6 +287,59 @@ describe('content', () => {
   });
 });
 
+test('who may see a file is kept, follows what is granted above it, and tells links by whom they serve', async () => {
+  for (const path of ['team/a.txt', 'team/deep/b.txt', 'open.txt']) graph.put(drive, path, path);
+  const person = {
+    grantedToV2: {
+      user: { id: 'u-1', displayName: 'Ada', email: 'ada@contoso.example' },
+      siteUser: { id: '7', loginName: 'i:0#' },
+    },
+    roles: ['write'],
+  };
+  const group = { grantedToV2: { siteGroup: { id: '5', displayName: 'Members' } }, roles: ['read'] };
+  const link = {
+    link: { scope: 'anonymous', webUrl: 'https://contoso.sharepoint.com/:t:/s/canary-of-a-link' },
+    roles: ['read'],
+  };
+  graph.share(drive.root, group);
+  const location = sharepoint.parseLocation(`${HOST}/sites/Handbook/Documents`, '', { permissions: true });
+  await using source = sharepoint.open(
+    new Secret(sharepoint.parseCredential(app)),
+    location,
+    runtimeFor(graph.endpoint, entra.authority),
+  );
+  const mirror = memoryMirror();
+  const now = async () => {
+    await followChanges(source, mirror, signal);
+    return new Map((await listAll(withMirror(source, mirror))).map((entry) => [entry.path, entry]));
+  };
+  const grantsOf = async (entry: Entry | undefined) => {
+    const content = await withVerification(source).read(entry as Entry, undefined, signal);
+    await bytesOf(content);
+    return content.grants;
+  };
+  const before = await now();
+  expect(await grantsOf(before.get('team/deep/b.txt'))).toEqual([
+    { kind: 'group', id: '5', name: 'Members', roles: ['read'], inherited: true },
+  ]);
+  expect([...(await now())]).toEqual([...before]);
+  graph.share(graph.find(drive, 'team'), person, link);
+  const after = await now();
+  const changed = [...after]
+    .filter(([path, { version }]) => version !== before.get(path)?.version)
+    .map(([path]) => path);
+  expect(changed.sort()).toEqual(['team/a.txt', 'team/deep/b.txt']);
+  const grants = await grantsOf(after.get('team/a.txt'));
+  expect(grants).toEqual([
+    { kind: 'user', id: 'u-1', name: 'ada@contoso.example', roles: ['write'], inherited: true },
+    { kind: 'anyone', roles: ['read'], inherited: true },
+  ]);
+  expect(JSON.stringify(grants)).not.toContain('canary');
+  graph.fault = ({ operation }) =>
+    operation === 'permissions' ? { kind: 'error', status: 403, code: 'accessDenied' } : undefined;
+  await expect(grantsOf(after.get('open.txt'))).rejects.toMatchObject({ code: 'permission_denied' });
+});
+
 test('site pages become documents of HTML, follow their changes and go', async () => {
   graph.put(drive, 'file.txt', 'x');
   const page = (title: string, eTag = '1') => ({

@@ -8,7 +8,7 @@ import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
 const AUDIENCE = 'https://graph.microsoft.com';
 
 export interface GraphRequest {
-  readonly operation: 'site' | 'drives' | 'path' | 'delta' | 'item' | 'pages' | 'download';
+  readonly operation: 'site' | 'drives' | 'path' | 'delta' | 'item' | 'permissions' | 'pages' | 'download';
   readonly url: URL;
 }
 
@@ -23,6 +23,10 @@ interface Item {
   stated: Buffer | null;
   facets: Record<string, unknown>;
   changedAt: number;
+  /** When what is granted on it last changed. */
+  sharedAt: number;
+  /** Its own grants, or those of its folder. */
+  grants: readonly Record<string, unknown>[] | null;
   eTag: number;
   modifiedAt: Date;
 }
@@ -123,6 +127,8 @@ export class GraphServer implements AsyncDisposable {
       body: null,
       stated: null,
       facets: { root: {} },
+      sharedAt: 0,
+      grants: [],
       changedAt: ++this.#clock,
       eTag: 1,
       modifiedAt: new Date(),
@@ -168,6 +174,18 @@ export class GraphServer implements AsyncDisposable {
     this.#touch(item);
   }
 
+  /** Grants on an item, as Graph describes permissions; what lies below inherits them. */
+  share(item: Item, ...grants: Record<string, unknown>[]): void {
+    item.grants = grants;
+    item.sharedAt = ++this.#clock;
+  }
+
+  #permissions(item: Item): object[] {
+    if (item.grants) return [...item.grants];
+    const above = item.parent ? this.#permissions(item.parent) : [];
+    return above.map((grant) => ({ ...grant, inheritedFrom: { driveId: item.drive.id } }));
+  }
+
   /** With everything below, each of which is told. */
   remove(item: Item): void {
     if (!item.body) for (const other of [...item.drive.items.values()]) if (other.parent === item) this.remove(other);
@@ -189,6 +207,8 @@ export class GraphServer implements AsyncDisposable {
       body,
       stated: null,
       facets,
+      sharedAt: 0,
+      grants: null,
       changedAt: 0,
       eTag: 0,
       modifiedAt: new Date(),
@@ -224,10 +244,10 @@ export class GraphServer implements AsyncDisposable {
       return refuse(response, 401, 'InvalidAuthenticationToken', 'Lifetime validation failed, the token is expired.');
     if (!/^NONISV\|/.test(request.headers['user-agent'] ?? ''))
       return refuse(response, 400, 'badRequest', 'user agent');
-    this.#answer(asked, claims, response);
+    this.#answer(asked, claims, response, request.headers.prefer === 'deltashowsharingchanges');
   }
 
-  #answer({ operation, url }: GraphRequest, claims: TokenClaims, response: ServerResponse): void {
+  #answer({ operation, url }: GraphRequest, claims: TokenClaims, response: ServerResponse, sharing: boolean): void {
     const path = decodeURIComponent(url.pathname);
     const bySite = /^\/v1\.0\/sites\/([^/:]+)(?::(\/.*))?$/.exec(path);
     const byDrive = /^\/v1\.0\/drives\/([^/]+)\//.exec(path);
@@ -246,7 +266,13 @@ export class GraphServer implements AsyncDisposable {
     if (operation === 'pages') return this.#pages(site, path, url, response);
     if (operation === 'drives') return this.#drives(site, url, response);
     const drive = site.drives.find(({ id }) => id === byDrive?.[1]) as Drive;
-    if (operation === 'delta') return this.#delta(drive, url, response);
+    if (operation === 'delta') return this.#delta(drive, url, response, sharing);
+    if (operation === 'permissions') {
+      const shown = drive.items.get(path.split('/').at(-2) as string);
+      return shown
+        ? sendJson(response, { value: this.#permissions(shown) })
+        : refuse(response, 404, 'itemNotFound', 'gone');
+    }
     const item = operation === 'path' ? this.#byPath(drive, path) : drive.items.get(path.split('/').at(-1) as string);
     if (!item) return refuse(response, 404, 'itemNotFound', 'The resource could not be found.');
     sendJson(response, { ...this.#describe(item), cTag: `"c:{${item.id}},${item.body?.length}"`, ...this.#link(item) });
@@ -313,7 +339,7 @@ export class GraphServer implements AsyncDisposable {
     sendJson(response, { value, ...next });
   }
 
-  #delta(drive: Drive, url: URL, response: ServerResponse): void {
+  #delta(drive: Drive, url: URL, response: ServerResponse, sharing: boolean): void {
     const [generation, since = '0', page = '0'] = (url.searchParams.get('token') ?? '').split('.');
     if (generation && Number(generation) !== this.generation) {
       const fresh = `${this.endpoint}/v1.0/drives/${drive.id}/root/delta`;
@@ -324,8 +350,11 @@ export class GraphServer implements AsyncDisposable {
       value: { id, deleted: { state: 'deleted' }, parentReference: { driveId: drive.id } },
     }));
     const there = [...drive.items.values()].map((item) => ({
-      at: item.changedAt,
-      value: this.#describe(item) as object,
+      at: sharing ? Math.max(item.changedAt, item.sharedAt) : item.changedAt,
+      value: {
+        ...this.#describe(item),
+        ...(sharing && item.sharedAt > Number(since) ? { '@microsoft.graph.sharedChanged': 'True' } : {}),
+      } as object,
     }));
     const known = Number(since);
     const changed = [...there, ...(known > 0 ? gone : [])].filter(({ at }) => at > known).sort((a, b) => a.at - b.at);
@@ -406,6 +435,7 @@ function operationOf(path: string): GraphRequest['operation'] {
   if (path.endsWith('/root/delta')) return 'delta';
   if (path.endsWith('/drives')) return 'drives';
   if (path.includes('/pages/')) return 'pages';
+  if (path.endsWith('/permissions')) return 'permissions';
   if (path.startsWith('/v1.0/sites/')) return 'site';
   return path.includes('/root:') ? 'path' : 'item';
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { memoryTree, memoryTreeOf } from '../../connectors/memory/tree.ts';
+import { listDocuments } from '../../src/collections/documents.ts';
 import { Rig } from './rig.ts';
 
 const pick = fc.nat({ max: 1000 });
@@ -155,4 +156,35 @@ test('content that is not what was listed is fetched once more, and then kept wi
   expect((await rig.paths()).map(([, , body]) => body)).toEqual(['rewritten by the source']);
   await rig.sync();
   expect(reads).toBe(2);
+});
+
+test('what is granted on a folder is read anew for every document below it, and for no other', async () => {
+  await using rig = await Rig.open(memoryTree);
+  const tree = memoryTreeOf(rig.bucketName);
+  tree.keepsGrants = true;
+  const shared = tree.addFolder('root', 'shared');
+  const below = tree.addFile(tree.addFolder(shared, 'deep'), 'a.txt', 'a');
+  const other = tree.addFile('root', 'b.txt', 'b');
+  const reads: string[] = [];
+  rig.breakSource = (source) => ({
+    ...source,
+    read: (entry, ...words) => {
+      reads.push(entry.key);
+      return source.read(entry, ...words);
+    },
+  });
+  await rig.sync();
+  await rig.sync();
+  expect(reads.splice(0).sort()).toEqual([other, below].sort());
+  tree.share(shared);
+  await rig.sync();
+  expect(reads.splice(0)).toEqual([below]);
+  tree.share(other);
+  await rig.sync();
+  expect(reads.splice(0)).toEqual([other]);
+  tree.generation++;
+  await rig.sync();
+  expect(reads.splice(0)).toEqual([]);
+  const { items } = await listDocuments(rig.db, rig.collectionId, 10, null);
+  expect(items.every(({ grants }) => grants?.[0]?.kind === 'user')).toBe(true);
 });

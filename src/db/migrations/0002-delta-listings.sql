@@ -17,7 +17,9 @@ alter table lockgate.document
   add column seen_run uuid,
   -- Why the content may not be what the source listed, and how long that was.
   add column warning text,
-  add column listed_size bigint;
+  add column listed_size bigint,
+  -- Who may see it, as its source says; null where that was not asked for.
+  add column grants jsonb;
 
 -- How far the mirror of a source that lists changes has come.
 create table lockgate.mirror (
@@ -45,6 +47,9 @@ create table lockgate.mirror_item (
   size        bigint,
   modified_at timestamptz,
   unreadable  text,
+  -- Changes with what is granted here; and of folders, with what is granted here and above.
+  grants      text,
+  inherited   text,
   enumeration int not null,
   primary key (source_id, key)
 );
