@@ -4,6 +4,7 @@ import { Secret } from './contract/secret.ts';
 import type { DatabaseTarget } from './db/open.ts';
 import type { EnvSecret } from './secrets/env/names.ts';
 import { findEnvSecrets } from './secrets/env/names.ts';
+import type { GcpSettings } from './secrets/gcp/settings.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 
@@ -30,6 +31,7 @@ export type SecretManagerConfig =
       readonly recipientFile: string;
       readonly identityFile: string;
     }
+  | GcpSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] };
 
 type Environment = Record<string, string | undefined>;
@@ -72,8 +74,9 @@ function database(environment: Environment, dataDir: string): DatabaseTarget {
 }
 
 function secretManager(environment: Environment, dataDir: string): SecretManagerConfig | null {
-  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', ['file', 'env', 'none'] as const, 'file');
+  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', ['file', 'env', 'gcp', 'none'] as const, 'file');
   if (backend === 'none') return null;
+  if (backend === 'gcp') return gcp(environment);
   if (backend === 'file') {
     return {
       backend,
@@ -83,6 +86,38 @@ function secretManager(environment: Environment, dataDir: string): SecretManager
     };
   }
   return { backend, secrets: takeEnvSecrets(environment) };
+}
+
+function gcp(environment: Environment): GcpSettings {
+  const project = environment.LOCKGATE_GCP_PROJECT ?? '';
+  if (!/^[a-z0-9][a-z0-9:.-]{3,62}$/.test(project)) {
+    throw new ConfigError(
+      'LOCKGATE_GCP_PROJECT is not the ID of a project.',
+      'Set it to the project that holds the secrets.',
+    );
+  }
+  const location = environment.LOCKGATE_GCP_LOCATION || null;
+  if (location && !/^[a-z]+-[a-z]+\d{1,2}$/.test(location)) {
+    throw new ConfigError(
+      'LOCKGATE_GCP_LOCATION is not a region.',
+      'Such as europe-west3; unset it for global secrets.',
+    );
+  }
+  const prefix = environment.LOCKGATE_SECRET_PREFIX || 'lockgate';
+  if (!/^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(prefix)) {
+    throw new ConfigError(
+      'LOCKGATE_SECRET_PREFIX is not a prefix.',
+      'Use up to 40 letters, digits, hyphens and underscores.',
+    );
+  }
+  const endpoint = environment.LOCKGATE_GCP_ENDPOINT || null;
+  if (endpoint && !(URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol))) {
+    throw new ConfigError('LOCKGATE_GCP_ENDPOINT is not an origin.', 'Unset it for Google Cloud itself.');
+  }
+  const credentialsFile = environment.LOCKGATE_GCP_CREDENTIALS_FILE
+    ? resolve(environment.LOCKGATE_GCP_CREDENTIALS_FILE)
+    : null;
+  return { backend: 'gcp', project, location, prefix, endpoint, credentialsFile };
 }
 
 /** What earlier readings took out of an environment, so that reading it again finds the same. */

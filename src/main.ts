@@ -12,6 +12,7 @@ import { Limits, type SourceParts } from './jobs/open-source.ts';
 import { type CrawlQueue, openQueue } from './jobs/queue.ts';
 import { withAudit, withDirectoryAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
+import { withPatience } from './layers/patient.ts';
 import { createLog, type Log } from './log.ts';
 import { openDirectory } from './secrets/open-directory.ts';
 import { openReader } from './secrets/open-reader.ts';
@@ -62,7 +63,7 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
   const content = once(() => openDirectoryStore(config.contentDir));
   const limits = new Limits(systemClock);
   const sourceParts = (workspace: string): SourceParts => ({
-    reader: withAudit(openReader(config.secretManager), audit),
+    reader: withAudit(withPatience(openReader(config.secretManager), systemClock), audit),
     directory: openDirectory(config.secretManager, workspace, systemClock.now),
     runtime,
     limits,

@@ -14,6 +14,7 @@ import { InputError } from './contract/errors.ts';
 import { Limits, openSource } from './jobs/open-source.ts';
 import { withAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
+import { withPatience } from './layers/patient.ts';
 import { openDirectory } from './secrets/open-directory.ts';
 import { openReader } from './secrets/open-reader.ts';
 import { followChanges, memoryMirror, withMirror } from './sync/mirror.ts';
@@ -90,7 +91,10 @@ export function createSecureCloudStorageConnector(
         purpose: { actor: settings.actor ?? 'library', reason },
       },
       {
-        reader: withAudit(openReader(secretManager), fileAuditLog(auditFile, systemClock.now)),
+        reader: withAudit(
+          withPatience(openReader(secretManager), systemClock),
+          fileAuditLog(auditFile, systemClock.now),
+        ),
         directory: openDirectory(secretManager, workspace, systemClock.now),
         runtime: { clock: systemClock, egress: createEgress(allowedEndpoints), ambient: ambientCredentials },
         limits,

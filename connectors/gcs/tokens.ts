@@ -1,7 +1,7 @@
-import { createSign } from 'node:crypto';
-import { ExternalAccountClient, GoogleAuth } from 'google-auth-library';
+import { GoogleAuth, IdentityPoolClient } from 'google-auth-library';
 import type { Clock, Runtime } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
+import { assertionForm, signAssertion } from '../../src/contract/google.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import {
   type ExternalAccountConfig,
@@ -66,7 +66,7 @@ function federated(fields: ExternalAccountConfig, scope: string, runtime: Runtim
   if (impersonation) assertTokenHost(impersonation, fields, ['iamcredentials.googleapis.com'], runtime);
   if (credential_source.url) assertTokenHost(credential_source.url, fields, [], runtime);
   const { endpoint: _, user_project: __, impersonate: ___, iam_endpoint: ____, ...config } = fields;
-  const client = ExternalAccountClient.fromJSON({ ...config, scopes: [scope] } as never);
+  const client = new IdentityPoolClient({ ...config, scopes: [scope] } as never);
   return () => libraryToken(async () => client as never, runtime.clock);
 }
 
@@ -106,10 +106,7 @@ async function impersonated(origin: string, account: string, own: TokenSource, c
 async function fetchToken(credential: Secret<ServiceAccountKey>, scope: string, clock: Clock): Promise<Token> {
   const answer = await ask(credential.reveal().token_uri, {
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    body: new URLSearchParams({
-      grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
-      assertion: signAssertion(credential, scope, Math.floor(clock.now() / 1000)),
-    }).toString(),
+    body: assertionForm(signAssertion(credential.reveal(), scope, Math.floor(clock.now() / 1000))),
   });
   if (typeof answer.access_token !== 'string') throw tokenError(502, undefined);
   const seconds = Number(answer.expires_in) || TOKEN_SECONDS;
@@ -137,13 +134,4 @@ function assertTokenHost(url: string, fields: GcsCredential, own: readonly strin
   const { protocol, host, origin } = new URL(url);
   if (protocol === 'https:' && own.includes(host) && isDefaultUniverse(fields)) return;
   runtime.egress.assertEndpoint(new URL(origin), 'listed');
-}
-
-function signAssertion(credential: Secret<ServiceAccountKey>, scope: string, now: number): string {
-  const { client_email, private_key, private_key_id, token_uri } = credential.reveal();
-  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const header = { alg: 'RS256', typ: 'JWT', ...(private_key_id ? { kid: private_key_id } : {}) };
-  const claims = { iss: client_email, scope, aud: token_uri, iat: now, exp: now + TOKEN_SECONDS };
-  const unsigned = `${part(header)}.${part(claims)}`;
-  return `${unsigned}.${createSign('RSA-SHA256').update(unsigned).sign(private_key, 'base64url')}`;
 }

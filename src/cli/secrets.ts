@@ -17,7 +17,7 @@ export function put(globals: Globals, id: string, options: { type: ConnectorType
     credential.map(connector.parseCredential);
     const info = await app.secrets().put(id, options.type, credential);
     if (globals.json) return printJson(info);
-    print(`Stored ${id}, version ${info.versions[0]?.version}, for connector type ${options.type}.`);
+    print(`Stored ${id}, version ${info.versions?.[0]?.version}, for connector type ${options.type}.`);
   });
 }
 
@@ -37,7 +37,7 @@ export function list(globals: Globals, options: { type?: ConnectorType }): Promi
     if (globals.json) return printJson({ items });
     printTable(
       ['id', 'type', 'versions', 'latest since'],
-      items.map((each) => [each.id, each.connectorType, each.versions.length, date(each.versions[0]?.createdAt)]),
+      items.map((each) => [each.id, each.connectorType, each.versions?.length, date(each.versions?.[0]?.createdAt)]),
       'There is no credential yet. Add one: lockgate secrets put my-creds --type s3 < credential.json',
     );
   });
@@ -51,8 +51,8 @@ export function describe(globals: Globals, id: string): Promise<void> {
     printFacts([
       ['id', info.id],
       ['type', info.connectorType],
-      ['versions', info.versions.map(({ version }) => version).join(', ')],
-      ['latest since', date(info.versions[0]?.createdAt)],
+      ['versions', info.versions?.map(({ version }) => version).join(', ')],
+      ['latest since', date(info.versions?.[0]?.createdAt)],
       ['used by', sources.map((source) => `${source.collection}: ${source.path}`).join('; ')],
     ]);
   });

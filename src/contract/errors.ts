@@ -119,11 +119,18 @@ export class SecretAccessDeniedError extends SecretManagerError {
 /** The credential exists but is of another type, damaged, or not of its type's form. */
 export class CredentialUnusableError extends SecretManagerError {
   constructor(
-    code: 'credential_malformed' | 'credential_wrong_type' | 'credential_tampered',
+    code: 'credential_malformed' | 'credential_wrong_type' | 'credential_tampered' | 'credential_disabled',
     message: string,
     hint?: string,
   ) {
     super(code, message, hint ?? 'Store it again: lockgate secrets put <id> --type <type> < credential.json');
+  }
+}
+
+/** The secret manager does not answer as it should, or asks for fewer requests. It says nothing of the secret. */
+export class SecretManagerUnavailableError extends SecretManagerError {
+  constructor(code: 'secret_manager_unavailable' | 'secret_manager_throttled', message: string, hint: string) {
+    super(code, message, hint);
   }
 }
 

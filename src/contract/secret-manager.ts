@@ -14,8 +14,8 @@ export interface SecretRef {
 export interface SecretInfo {
   readonly id: string;
   readonly connectorType: ConnectorType;
-  /** The latest first. */
-  readonly versions: readonly { readonly version: string; readonly createdAt: string | null }[];
+  /** The latest first; null in a listing where they would cost a request for each secret. */
+  readonly versions: readonly { readonly version: string; readonly createdAt: string | null }[] | null;
 }
 
 /** What the API process holds: it can add and list, and cannot read. */

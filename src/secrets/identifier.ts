@@ -24,3 +24,16 @@ export function fileNameOf(workspace: string, id: string): string {
     .slice(0, 16);
   return `${id.toLowerCase().slice(0, 100)}.${hash}`;
 }
+
+/**
+ * A name for a secret manager that many share: readable, and injective because part of a hash of the exact tuple
+ * follows. Letters, digits, hyphens and underscores; at most 40 + 200 + 14 characters.
+ */
+export function sharedNameOf(prefix: string, workspace: string, id: string): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([workspace, id]))
+    .digest('hex')
+    .slice(0, 12);
+  const slug = `${workspace}-${id}`.replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 200);
+  return `${prefix}-${slug}-${hash}`;
+}

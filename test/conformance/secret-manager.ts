@@ -8,7 +8,12 @@ import type { SecretDirectory, SecretReader, SecretRef } from '../../src/contrac
 export interface SecretManagerHarness {
   readonly directory: SecretDirectory;
   readonly reader: SecretReader;
-  readonly capabilities: { readonly writes: boolean; readonly versions: boolean };
+  readonly capabilities: {
+    readonly writes: boolean;
+    readonly versions: boolean;
+    /** The backend numbers versions anew after a removal. */
+    readonly numbersRestart?: true;
+  };
   /** Puts a secret where the backend finds it, the way its operator would. */
   seed(id: string, connectorType: ConnectorType, credential: unknown): Promise<void>;
   /** How many values were read so far, as the backend's own side counts them. */
@@ -98,9 +103,10 @@ export function secretManagerConformance(name: string, makeHarness: () => Promis
       if (!harness.capabilities.versions) return context.skip('this backend has one version');
       for (const n of [1, 2, 3]) await harness.seed('versioned', 's3', { n });
       const info = await harness.directory.describe('versioned');
-      expect(info.versions.length).toBe(3);
+      const versions = info.versions ?? [];
+      expect(versions.length).toBe(3);
       expect(await reveal('versioned')).toEqual({ n: 3 });
-      expect(await Promise.all(info.versions.map(({ version }) => reveal('versioned', version)))).toEqual([
+      expect(await Promise.all(versions.map(({ version }) => reveal('versioned', version)))).toEqual([
         { n: 3 },
         { n: 2 },
         { n: 1 },
@@ -111,7 +117,7 @@ export function secretManagerConformance(name: string, makeHarness: () => Promis
     test('writers at once each get a version of their own', async (context) => {
       if (!harness.capabilities.versions) return context.skip('this backend has one version');
       await Promise.all(Array.from({ length: 20 }, (_, n) => harness.directory.put('raced', 's3', new Secret({ n }))));
-      const { versions } = await harness.directory.describe('raced');
+      const versions = (await harness.directory.describe('raced')).versions ?? [];
       const values = await Promise.all(versions.map(({ version }) => reveal('raced', version)));
       expect(new Set(values.map((value) => (value as { n: number }).n)).size).toBe(20);
     });
@@ -119,13 +125,13 @@ export function secretManagerConformance(name: string, makeHarness: () => Promis
     test('what is removed is gone, and its versions are not given again', async (context) => {
       if (!harness.capabilities.writes) return context.skip('this backend is read-only');
       await harness.seed('doomed', 's3', { n: 1 });
-      const [first] = (await harness.directory.describe('doomed')).versions;
+      const [first] = (await harness.directory.describe('doomed')).versions ?? [];
       await harness.directory.remove('doomed');
       await expect(reveal('doomed')).rejects.toBeInstanceOf(CredentialNotFoundError);
       await expect(harness.directory.remove('doomed')).rejects.toBeInstanceOf(CredentialNotFoundError);
       await harness.seed('doomed', 's3', { n: 2 });
-      const [second] = (await harness.directory.describe('doomed')).versions;
-      expect(second?.version).not.toBe(first?.version);
+      const [second] = (await harness.directory.describe('doomed')).versions ?? [];
+      if (!harness.capabilities.numbersRestart) expect(second?.version).not.toBe(first?.version);
       expect(await reveal('doomed')).toEqual({ n: 2 });
     });
 

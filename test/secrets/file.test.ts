@@ -136,7 +136,7 @@ describe('the file secret manager alone', () => {
     const { directory, folder } = open(root);
     await directory.put('a', 's3', new Secret({}));
     await writeFile(join(secretFolder({ folder, workspace: 'default' }, 'a'), '.123-abc.tmp'), 'half a fi');
-    expect((await Array.fromAsync(directory.list())).map(({ id, versions }) => [id, versions.length])).toEqual([
+    expect((await Array.fromAsync(directory.list())).map(({ id, versions }) => [id, versions?.length])).toEqual([
       ['a', 1],
     ]);
   });
