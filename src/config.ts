@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { ConfigError } from './contract/errors.ts';
 import { Secret } from './contract/secret.ts';
 import type { DatabaseTarget } from './db/open.ts';
+import type { AwsSettings } from './secrets/aws/settings.ts';
 import type { EnvSecret } from './secrets/env/names.ts';
 import { findEnvSecrets } from './secrets/env/names.ts';
 import type { GcpSettings } from './secrets/gcp/settings.ts';
@@ -32,6 +33,7 @@ export type SecretManagerConfig =
       readonly identityFile: string;
     }
   | GcpSettings
+  | AwsSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] };
 
 type Environment = Record<string, string | undefined>;
@@ -74,9 +76,10 @@ function database(environment: Environment, dataDir: string): DatabaseTarget {
 }
 
 function secretManager(environment: Environment, dataDir: string): SecretManagerConfig | null {
-  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', ['file', 'env', 'gcp', 'none'] as const, 'file');
+  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', ['file', 'env', 'gcp', 'aws', 'none'] as const, 'file');
   if (backend === 'none') return null;
   if (backend === 'gcp') return gcp(environment);
+  if (backend === 'aws') return aws(environment);
   if (backend === 'file') {
     return {
       backend,
@@ -103,21 +106,58 @@ function gcp(environment: Environment): GcpSettings {
       'Such as europe-west3; unset it for global secrets.',
     );
   }
-  const prefix = environment.LOCKGATE_SECRET_PREFIX || 'lockgate';
-  if (!/^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(prefix)) {
-    throw new ConfigError(
-      'LOCKGATE_SECRET_PREFIX is not a prefix.',
-      'Use up to 40 letters, digits, hyphens and underscores.',
-    );
-  }
-  const endpoint = environment.LOCKGATE_GCP_ENDPOINT || null;
-  if (endpoint && !(URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol))) {
-    throw new ConfigError('LOCKGATE_GCP_ENDPOINT is not an origin.', 'Unset it for Google Cloud itself.');
-  }
+  const prefix = secretPrefix(environment);
+  const endpoint = managerEndpoint(environment, 'LOCKGATE_GCP_ENDPOINT');
   const credentialsFile = environment.LOCKGATE_GCP_CREDENTIALS_FILE
     ? resolve(environment.LOCKGATE_GCP_CREDENTIALS_FILE)
     : null;
   return { backend: 'gcp', project, location, prefix, endpoint, credentialsFile };
+}
+
+function aws(environment: Environment): AwsSettings {
+  const region = environment.LOCKGATE_AWS_REGION || environment.AWS_REGION || '';
+  if (!/^[a-z]{2}(-[a-z]+){1,3}-\d{1,2}$/.test(region)) {
+    throw new ConfigError(
+      'LOCKGATE_AWS_REGION is not a region.',
+      'Set it to where the secrets lie, such as eu-west-1.',
+    );
+  }
+  const kmsKeyId = environment.LOCKGATE_AWS_KMS_KEY || null;
+  const pairs = (environment.LOCKGATE_AWS_TAGS ?? '')
+    .split(',')
+    .map((pair) => pair.trim())
+    .filter(Boolean);
+  const tags = pairs.map((pair) => /^([\w .:/=+@-]{1,128}?)=([\w .:/=+@-]{0,256})$/.exec(pair));
+  if (tags.includes(null)) {
+    throw new ConfigError(
+      'LOCKGATE_AWS_TAGS are no tags.',
+      'Separate them with commas, such as team=data,stage=production',
+    );
+  }
+  return {
+    backend: 'aws',
+    region,
+    prefix: secretPrefix(environment),
+    endpoint: managerEndpoint(environment, 'LOCKGATE_AWS_ENDPOINT'),
+    kmsKeyId,
+    tags: Object.fromEntries(tags.map((found) => [found?.[1] as string, found?.[2] as string])),
+  };
+}
+
+function secretPrefix(environment: Environment): string {
+  const prefix = environment.LOCKGATE_SECRET_PREFIX || 'lockgate';
+  if (/^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(prefix)) return prefix;
+  throw new ConfigError(
+    'LOCKGATE_SECRET_PREFIX is not a prefix.',
+    'Use up to 40 letters, digits, hyphens and underscores.',
+  );
+}
+
+function managerEndpoint(environment: Environment, name: string): string | null {
+  const endpoint = environment[name];
+  if (!endpoint) return null;
+  if (URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol)) return new URL(endpoint).origin;
+  throw new ConfigError(`${name} is not an origin.`, 'Unset it for the cloud itself.');
 }
 
 /** What earlier readings took out of an environment, so that reading it again finds the same. */

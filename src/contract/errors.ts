@@ -119,7 +119,12 @@ export class SecretAccessDeniedError extends SecretManagerError {
 /** The credential exists but is of another type, damaged, or not of its type's form. */
 export class CredentialUnusableError extends SecretManagerError {
   constructor(
-    code: 'credential_malformed' | 'credential_wrong_type' | 'credential_tampered' | 'credential_disabled',
+    code:
+      | 'credential_malformed'
+      | 'credential_wrong_type'
+      | 'credential_tampered'
+      | 'credential_disabled'
+      | 'credential_deleted',
     message: string,
     hint?: string,
   ) {

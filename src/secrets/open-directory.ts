@@ -1,5 +1,6 @@
 import { SecretManagerNotConfiguredError } from '../contract/errors.ts';
 import type { SecretDirectory } from '../contract/secret-manager.ts';
+import type { AwsSettings } from './aws/settings.ts';
 import { openEnvDirectory } from './env/directory.ts';
 import type { EnvSecret } from './env/names.ts';
 import { openFileDirectory } from './file/directory.ts';
@@ -9,6 +10,7 @@ import type { GcpSettings } from './gcp/settings.ts';
 export type ManagerSettings =
   | { readonly backend: 'file'; readonly folder: string; readonly recipientFile: string; readonly identityFile: string }
   | GcpSettings
+  | AwsSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] }
   | null;
 
@@ -18,6 +20,9 @@ export function openDirectory(settings: ManagerSettings, workspace: string, now:
   if (settings.backend === 'env') return openEnvDirectory(settings.secrets);
   if (settings.backend === 'gcp') {
     return lazyDirectory(async () => (await import('./gcp/directory.ts')).openGcpDirectory(settings, workspace));
+  }
+  if (settings.backend === 'aws') {
+    return lazyDirectory(async () => (await import('./aws/directory.ts')).openAwsDirectory(settings, workspace));
   }
   return openFileDirectory({ folder: settings.folder, workspace }, settings, now);
 }

@@ -8,14 +8,21 @@ import type { ManagerSettings } from './open-directory.ts';
 export function openReader(settings: ManagerSettings): SecretReader {
   if (!settings) throw new SecretManagerNotConfiguredError();
   if (settings.backend === 'gcp') {
-    let opened: Promise<SecretReader> | undefined;
-    return {
-      access: async (ref, purpose) => {
-        // The SDK is loaded when it is first used.
-        opened ??= import('./gcp/reader.ts').then(({ openGcpReader }) => openGcpReader(settings));
-        return (await opened).access(ref, purpose);
-      },
-    };
+    return lazyReader(async () => (await import('./gcp/reader.ts')).openGcpReader(settings));
+  }
+  if (settings.backend === 'aws') {
+    return lazyReader(async () => (await import('./aws/reader.ts')).openAwsReader(settings));
   }
   return settings.backend === 'env' ? openEnvReader(settings.secrets) : openFileReader(settings.folder, settings);
+}
+
+/** A reader whose SDK is loaded when it is first used. */
+function lazyReader(open: () => Promise<SecretReader>): SecretReader {
+  let opened: Promise<SecretReader> | undefined;
+  return {
+    access: async (ref, purpose) => {
+      opened ??= open();
+      return (await opened).access(ref, purpose);
+    },
+  };
 }

@@ -1,0 +1,172 @@
+import {
+  CreateSecretCommand,
+  DeleteSecretCommand,
+  DescribeSecretCommand,
+  type DescribeSecretResponse,
+  PutSecretValueCommand,
+  paginateListSecrets,
+  paginateListSecretVersionIds,
+  RestoreSecretCommand,
+  type SecretsManagerClient,
+  type Tag,
+} from '@aws-sdk/client-secrets-manager';
+import { CONNECTOR_TYPES, type ConnectorType } from '../../contract/connector.ts';
+import { CredentialNotFoundError, InputError, SecretManagerError } from '../../contract/errors.ts';
+import type { Secret } from '../../contract/secret.ts';
+import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
+import { assertSecretId } from '../identifier.ts';
+import { createClient, folderOf, isOf, nameOf, TAG_ID, TAG_TYPE, TAG_WORKSPACE, tagOf } from './client.ts';
+import { isScheduledForDeletion, nameOfError, toManagerError } from './errors.ts';
+import type { AwsSettings } from './settings.ts';
+
+const MAX_BYTES = 65_536;
+const RECOVERY_DAYS = 7;
+
+interface Place {
+  readonly client: SecretsManagerClient;
+  readonly settings: AwsSettings;
+  readonly workspace: string;
+}
+
+/** AWS Secrets Manager without its reading half: nothing here asks for a value. */
+export function openAwsDirectory(settings: AwsSettings, workspace: string): SecretDirectory {
+  const place: Place = { client: createClient(settings), settings, workspace };
+  return {
+    list: (filter) => list(place, filter?.connectorType),
+    describe: (id) => describe(place, id),
+    put: (id, connectorType, credential) => put(place, id, connectorType, credential),
+    remove: (id) => remove(place, id),
+  };
+}
+
+/** By the beginning of their names, which AWS matches loosely: each hit is checked by its tags. */
+async function* list({ client, settings, workspace }: Place, connectorType?: ConnectorType): AsyncIterable<SecretInfo> {
+  const Filters = [{ Key: 'name' as const, Values: [folderOf(settings, workspace)] }];
+  const found: SecretInfo[] = [];
+  try {
+    for await (const page of paginateListSecrets({ client }, { Filters, MaxResults: 100 })) {
+      for (const { Name, Tags } of page.SecretList ?? []) {
+        const info = infoOf(Name, Tags, settings, workspace);
+        if (info && (!connectorType || info.connectorType === connectorType)) found.push(info);
+      }
+    }
+  } catch (error) {
+    throw toManagerError(error);
+  }
+  yield* found.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function infoOf(
+  name: string | undefined,
+  tags: Tag[] | undefined,
+  settings: AwsSettings,
+  workspace: string,
+): SecretInfo | null {
+  const id = tagOf(tags, TAG_ID);
+  const connectorType = CONNECTOR_TYPES.find((type) => type === tagOf(tags, TAG_TYPE));
+  if (!id || !connectorType || !isOf({ Tags: tags }, workspace, id)) return null;
+  return name === nameOf(settings, workspace, id) ? { id, connectorType, versions: null } : null;
+}
+
+async function find({ client, settings, workspace }: Place, id: string): Promise<DescribeSecretResponse | null> {
+  try {
+    const secret = await client.send(new DescribeSecretCommand({ SecretId: nameOf(settings, workspace, id) }));
+    return secret.DeletedDate ? null : secret;
+  } catch (error) {
+    if (nameOfError(error) === 'ResourceNotFoundException') return null;
+    throw toManagerError(error, id);
+  }
+}
+
+async function describe(place: Place, id: string): Promise<SecretInfo> {
+  assertSecretId(id);
+  const { client, settings, workspace } = place;
+  const secret = await find(place, id);
+  const info = secret && infoOf(secret.Name, secret.Tags, settings, workspace);
+  if (!info) throw new CredentialNotFoundError(id);
+  const versions: { version: string; createdAt: string | null; current: boolean }[] = [];
+  try {
+    const request = { SecretId: nameOf(settings, workspace, id), IncludeDeprecated: true, MaxResults: 100 };
+    for await (const page of paginateListSecretVersionIds({ client }, request)) {
+      for (const { VersionId = '', CreatedDate, VersionStages } of page.Versions ?? []) {
+        const current = VersionStages?.includes('AWSCURRENT') ?? false;
+        versions.push({ version: VersionId, createdAt: CreatedDate?.toISOString() ?? null, current });
+      }
+    }
+  } catch (error) {
+    throw toManagerError(error, id);
+  }
+  const age = (each: (typeof versions)[number]) => Date.parse(each.createdAt ?? '') || 0;
+  versions.sort((a, b) => Number(b.current) - Number(a.current) || age(b) - age(a));
+  return { ...info, versions: versions.map(({ version, createdAt }) => ({ version, createdAt })) };
+}
+
+async function put(
+  place: Place,
+  id: string,
+  connectorType: ConnectorType,
+  credential: Secret<unknown>,
+): Promise<SecretInfo> {
+  assertSecretId(id);
+  const { client, settings, workspace } = place;
+  const text = credential.map((value) => JSON.stringify(value));
+  if (Buffer.byteLength(text.reveal()) > MAX_BYTES) {
+    throw new InputError('credential_too_large', `A credential may have ${MAX_BYTES} bytes at the most.`);
+  }
+  const SecretId = nameOf(settings, workspace, id);
+  try {
+    if (!(await create(place, id, connectorType, text))) {
+      await assertSame(place, id, connectorType);
+      await client.send(new PutSecretValueCommand({ SecretId, SecretString: text.reveal() }));
+    }
+  } catch (error) {
+    throw toManagerError(error, id);
+  }
+  return describe(place, id);
+}
+
+/** False: a secret of that name is there, or was and is restored. */
+async function create(place: Place, id: string, connectorType: ConnectorType, text: Secret<string>): Promise<boolean> {
+  const { client, settings, workspace } = place;
+  const Name = nameOf(settings, workspace, id);
+  const own = { [TAG_ID]: id, [TAG_TYPE]: connectorType, [TAG_WORKSPACE]: workspace };
+  const Tags = Object.entries({ ...settings.tags, ...own }).map(([Key, Value]) => ({ Key, Value }));
+  const { kmsKeyId } = settings;
+  try {
+    await client.send(
+      new CreateSecretCommand({ Name, SecretString: text.reveal(), Tags, ...(kmsKeyId ? { KmsKeyId: kmsKeyId } : {}) }),
+    );
+    return true;
+  } catch (error) {
+    if (isScheduledForDeletion(error)) {
+      await client.send(new RestoreSecretCommand({ SecretId: Name }));
+      return false;
+    }
+    if (nameOfError(error) === 'ResourceExistsException') return false;
+    throw error;
+  }
+}
+
+async function assertSame(place: Place, id: string, connectorType: ConnectorType): Promise<void> {
+  const secret = await find(place, id);
+  const info = secret && infoOf(secret.Name, secret.Tags, place.settings, place.workspace);
+  if (info?.connectorType === connectorType) return;
+  throw new SecretManagerError(
+    'credential_wrong_type',
+    info
+      ? `"${id}" is a credential of type ${info.connectorType}, so a version of type ${connectorType} would break its sources.`
+      : `The name that "${id}" would have is taken by a secret that is not Lockgate's.`,
+    'Choose another ID, or remove the old one first.',
+  );
+}
+
+/** It can be restored for a week; storing it again restores it too. */
+async function remove(place: Place, id: string): Promise<void> {
+  await describe(place, id);
+  const SecretId = nameOf(place.settings, place.workspace, id);
+  try {
+    await place.client.send(new DeleteSecretCommand({ SecretId, RecoveryWindowInDays: RECOVERY_DAYS }));
+  } catch (error) {
+    throw toManagerError(error, id);
+  }
+}
