@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import type { AuditFiles } from './audit/file-log.ts';
 import { ConfigError } from './contract/errors.ts';
 import { Secret } from './contract/secret.ts';
 import type { DatabaseTarget } from './db/open.ts';
@@ -16,7 +17,7 @@ export interface Config {
   readonly database: DatabaseTarget;
   readonly secretManager: SecretManagerConfig | null;
   readonly contentDir: string;
-  readonly auditFile: string;
+  readonly audit: AuditFiles;
   /** Origins outside the providers' own domains that secrets may name. */
   readonly allowedEndpoints: readonly string[];
   /** Whether credentials may use the identity of the machine. */
@@ -50,7 +51,10 @@ export function readConfig(environment: Environment = process.env): Config {
     database: database(environment, dataDir),
     secretManager: secretManager(environment, dataDir),
     contentDir: resolve(environment.LOCKGATE_CONTENT_STORE || join(dataDir, 'content')),
-    auditFile: join(dataDir, 'audit', 'access.jsonl'),
+    audit: {
+      file: join(dataDir, 'audit', 'access.jsonl'),
+      keyFile: resolve(environment.LOCKGATE_AUDIT_KEY_FILE || join(dataDir, 'keys', 'audit.txt')),
+    },
     allowedEndpoints: allowedEndpoints(environment),
     ambientCredentials: oneOf(environment, 'LOCKGATE_AMBIENT_CREDENTIALS', ['on', 'off'] as const, 'off') === 'on',
     logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,

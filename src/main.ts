@@ -37,7 +37,7 @@ export const DEFAULT_MANAGER = 'default';
 /** Chooses the implementations that the configuration asks for. */
 export function openApp(config: Config, defaultLogLevel: NonNullable<Config['logLevel']> = 'silent'): App {
   const log = createLog(config.logLevel ?? defaultLogLevel);
-  const audit = fileAuditLog(config.auditFile, systemClock.now);
+  const audit = fileAuditLog(config.audit, systemClock.now);
   const runtime = {
     clock: systemClock,
     egress: createEgress(config.allowedEndpoints),

@@ -12,7 +12,7 @@ import {
 } from './contract/connector.ts';
 import { InputError } from './contract/errors.ts';
 import { Limits, openSource } from './jobs/open-source.ts';
-import { withAudit } from './layers/audited.ts';
+import { withAudit, withDirectoryAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import { withPatience } from './layers/patient.ts';
 import { openDirectory } from './secrets/open-directory.ts';
@@ -54,8 +54,12 @@ export interface SecureConnector {
  */
 export async function getAvailableSecretIds(connectorType: ConnectorType): Promise<string[]> {
   assertConnectorType(connectorType);
-  const { secretManager, workspace } = readConfig();
-  const directory = openDirectory(secretManager, workspace, systemClock.now);
+  const { secretManager, workspace, audit } = readConfig();
+  const directory = withDirectoryAudit(
+    openDirectory(secretManager, workspace, systemClock.now),
+    fileAuditLog(audit, systemClock.now),
+    { manager: 'default', workspace, actor: 'library' },
+  );
   return (await Array.fromAsync(directory.list({ connectorType }))).map(({ id }) => id);
 }
 
@@ -78,7 +82,7 @@ export function createSecureCloudStorageConnector(
   });
   const limits = new Limits(systemClock);
   const open = async (reason: string) => {
-    const { secretManager, workspace, auditFile, allowedEndpoints, ambientCredentials } = readConfig();
+    const { secretManager, workspace, audit, allowedEndpoints, ambientCredentials } = readConfig();
     return openSource(
       {
         connectorType,
@@ -91,10 +95,7 @@ export function createSecureCloudStorageConnector(
         purpose: { actor: settings.actor ?? 'library', reason },
       },
       {
-        reader: withAudit(
-          withPatience(openReader(secretManager), systemClock),
-          fileAuditLog(auditFile, systemClock.now),
-        ),
+        reader: withAudit(withPatience(openReader(secretManager), systemClock), fileAuditLog(audit, systemClock.now)),
         directory: openDirectory(secretManager, workspace, systemClock.now),
         runtime: { clock: systemClock, egress: createEgress(allowedEndpoints), ambient: ambientCredentials },
         limits,

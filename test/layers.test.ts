@@ -247,7 +247,7 @@ describe('audit', () => {
     const path = join(folder, 'deep', 'access.jsonl');
     const audited = withAudit(
       reader,
-      fileAuditLog(path, () => 0),
+      fileAuditLog({ file: path, keyFile: join(folder, 'key') }, () => 0),
     );
     await audited.access(ref, { actor: 'worker 1', reason: 'sync', runId: 'r1' });
     const lines = (await readFile(path, 'utf8'))
@@ -278,7 +278,7 @@ describe('audit', () => {
     };
     const audited = withAudit(
       counting,
-      fileAuditLog(join(folder, 'file', 'access.jsonl'), () => 0),
+      fileAuditLog({ file: join(folder, 'file', 'access.jsonl'), keyFile: join(folder, 'key') }, () => 0),
     );
     await expect(audited.access(ref, { actor: 'a', reason: 'r' })).rejects.toMatchObject({ code: 'audit_unavailable' });
     expect(read).toBe(0);

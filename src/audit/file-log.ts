@@ -1,38 +1,144 @@
-import { mkdir, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { LockgateError } from '../contract/errors.ts';
 import type { AuditLog } from '../contract/secret-manager.ts';
+import { GENESIS, type Head, placeOf, sealLine, type Verification, verifyChain } from './chain.ts';
+import { takeTurn } from './turns.ts';
+
+export interface AuditFiles {
+  /** JSON lines, each chained to the one before. */
+  readonly file: string;
+  /** The key of the chain, 32 bytes in base64; made at the first event. */
+  readonly keyFile: string;
+}
 
 /** How long one line may take to become durable, in milliseconds: a sink that hangs must not freeze every sync. */
 const APPEND_TIMEOUT_MS = 10_000;
+/** Where the last line is looked for; a line is far shorter. */
+const TAIL_BYTES = 65_536;
 
-/** An append-only file of JSON lines, synced to disk line by line. Several processes may append to one file. */
-export function fileAuditLog(path: string, now: () => number): AuditLog {
+/** One at a time in this process, whoever opened the log; then among all processes. */
+const queues = new Map<string, Promise<unknown>>();
+
+/** An append-only file of chained JSON lines, synced to disk line by line. Several processes may append to one file. */
+export function fileAuditLog(files: AuditFiles, now: () => number): AuditLog {
   return {
     append: async (event) => {
-      const line = `${JSON.stringify({ at: new Date(now()).toISOString(), pid: process.pid, ...event })}\n`;
+      const before = queues.get(files.file) ?? Promise.resolve();
+      const mine = before.then(() => append(files, { at: new Date(now()).toISOString(), pid: process.pid, ...event }));
+      queues.set(
+        files.file,
+        mine.catch(() => undefined),
+      );
       try {
-        await Promise.race([appendDurably(path, line), expiry()]);
+        await Promise.race([mine, expiry()]);
       } catch {
         throw new LockgateError(
           'audit_unavailable',
-          `The audit log ${path} cannot be written, so no credential is released.`,
-          'Check that the disk has room and that this user may write the file.',
+          `The audit log ${files.file} cannot be written, so no credential is released.`,
+          'Check that the disk has room and that this user may write the file, its folder and its key.',
         );
       }
     },
   };
 }
 
-async function appendDurably(path: string, line: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(path, 'a', 0o600);
+async function append({ file, keyFile }: AuditFiles, event: object): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const key = await readOrMakeKey(keyFile);
+  const giveBack = await takeTurn(join(dirname(file), 'turns'), APPEND_TIMEOUT_MS);
   try {
-    await file.write(line);
-    await file.datasync();
+    const log = await open(file, 'a+', 0o600);
+    try {
+      const tail = await readTail(log);
+      const noted = await readHead(file);
+      // The log that was cut goes on where it once was, so that the gap shows.
+      const after = noted.seq > tail.head.seq ? noted : tail.head;
+      const { line, head } = sealLine(event, after, key);
+      await log.write(`${tail.torn ? '\n' : ''}${line}\n`);
+      await log.datasync();
+      await writeHead(file, head);
+    } finally {
+      await log.close();
+    }
   } finally {
-    await file.close();
+    await giveBack();
   }
+}
+
+/** Checks the whole log. `noted` is a head that was kept elsewhere. Throws `audit_unavailable` when it cannot be read. */
+export async function verifyAuditLog({ file, keyFile }: AuditFiles, noted: readonly Head[]): Promise<Verification> {
+  const key = await readKey(keyFile).catch(() => {
+    throw new LockgateError(
+      'audit_unavailable',
+      `The key of the audit log, ${keyFile}, cannot be read.`,
+      'Verify as the user that runs the workers.',
+    );
+  });
+  return verifyChain(readAuditLines(file), key, [await readHead(file), ...noted]);
+}
+
+/** Every line as it stands; none when there is no log yet. */
+export async function* readAuditLines(file: string): AsyncIterable<string> {
+  const log = await open(file, 'r').catch((error: { code?: string }) => {
+    if (error.code === 'ENOENT') return null;
+    throw new LockgateError(
+      'audit_unavailable',
+      `The audit log ${file} cannot be read.`,
+      'Read it as the user that runs the workers.',
+    );
+  });
+  if (!log) return;
+  await log.close();
+  yield* createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+async function readTail(log: FileHandle): Promise<{ head: Head; torn: boolean }> {
+  const { size } = await log.stat();
+  const length = Math.min(size, TAIL_BYTES);
+  const { buffer } = await log.read(Buffer.alloc(length), 0, length, size - length);
+  const text = buffer.toString('utf8');
+  const lines = text.split('\n').slice(0, -1);
+  const place = lines.map(placeOf).findLast((each) => each !== null);
+  return { head: place ? { seq: place.seq, mac: place.mac } : GENESIS, torn: text !== '' && !text.endsWith('\n') };
+}
+
+async function readHead(file: string): Promise<Head> {
+  const text = await readFile(`${file}.head`, 'utf8').catch(() => '');
+  const [, seq, mac] = /^(\d+):([0-9a-f]{64})\s*$/.exec(text) ?? [];
+  return seq && mac ? { seq: Number(seq), mac } : GENESIS;
+}
+
+async function writeHead(file: string, { seq, mac }: Head): Promise<void> {
+  const temporary = `${file}.head.new`;
+  await writeFile(temporary, `${seq}:${mac}\n`, { mode: 0o600, flush: true });
+  await rename(temporary, `${file}.head`);
+}
+
+async function readOrMakeKey(path: string): Promise<Buffer> {
+  try {
+    return await readKey(path);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ENOENT') throw error;
+  }
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  // Of several processes that make it at once, one wins; all read what it wrote.
+  const made = `${path}.${process.pid}.new`;
+  await writeFile(made, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flush: true });
+  await link(made, path).catch((error: { code?: string }) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  await rm(made, { force: true });
+  return readKey(path);
+}
+
+async function readKey(path: string): Promise<Buffer> {
+  const key = Buffer.from((await readFile(path, 'utf8')).trim(), 'base64');
+  if (key.length !== 32) throw new Error('the key is not 32 bytes');
+  return key;
 }
 
 function expiry(): Promise<never> {

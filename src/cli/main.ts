@@ -163,6 +163,19 @@ program
   .option('--concurrency <runs>', 'runs at once', number, 4)
   .action(async (options) => (await import('./worker.ts')).worker(options));
 
+const auditLog = program.command('audit').description('what was done with which credential, by whom and why');
+auditLog
+  .command('list')
+  .description('list the latest events')
+  .option('--limit <count>', 'how many at the most', number, 100)
+  .option('--secret <id>', 'only of this credential')
+  .action(async (options) => (await import('./audit.ts')).list(globals(), options));
+auditLog
+  .command('verify')
+  .description('check that nothing was edited, removed, moved or cut off')
+  .option('--head <head>', 'a head that was noted before, which the log must still have')
+  .action(async (options) => (await import('./audit.ts')).verify(globals(), options));
+
 program
   .command('doctor')
   .description('check the set-up and say what to fix')

@@ -56,8 +56,9 @@ export interface AuditLog {
 }
 
 export interface AuditEvent {
-  readonly action: 'secret.access' | 'secret.put' | 'secret.remove';
+  readonly action: 'secret.access' | 'secret.put' | 'secret.remove' | 'secret.list' | 'secret.describe';
   readonly actor: string;
+  /** Of a listing the ID is `*`. */
   readonly secret: SecretRef;
   readonly outcome: 'attempt' | 'ok' | 'refused';
   readonly reason?: string;

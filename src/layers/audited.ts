@@ -21,7 +21,7 @@ export function withAudit(reader: SecretReader, audit: AuditLog): SecretReader {
   };
 }
 
-/** The same for what adds and removes: nothing changes that is not written down first. */
+/** The same for what adds, lists and removes: nothing happens that is not written down first. */
 export function withDirectoryAudit(
   directory: SecretDirectory,
   audit: AuditLog,
@@ -40,8 +40,10 @@ export function withDirectoryAudit(
     }
   };
   return {
-    list: (filter) => directory.list(filter),
-    describe: (id) => directory.describe(id),
+    list: async function* (filter) {
+      yield* await audited('secret.list', '*', () => Array.fromAsync(directory.list(filter)));
+    },
+    describe: (id) => audited('secret.describe', id, () => directory.describe(id)),
     put: (id, type, credential) => audited('secret.put', id, () => directory.put(id, type, credential)),
     remove: (id) => audited('secret.remove', id, () => directory.remove(id)),
   };

@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fileAuditLog, verifyAuditLog } from '../../src/audit/file-log.ts';
+import type { AuditEvent } from '../../src/contract/secret-manager.ts';
+import { Deployment } from '../deployment.ts';
+
+const MODULE = fileURLToPath(new URL('../../src/audit/file-log.ts', import.meta.url));
+let folder: string;
+let files: { file: string; keyFile: string };
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lockgate-audit-'));
+  files = { file: join(folder, 'audit', 'access.jsonl'), keyFile: join(folder, 'keys', 'audit.txt') };
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const event = (secretId: string): AuditEvent => ({
+  action: 'secret.access',
+  actor: 'test',
+  secret: { manager: 'default', workspace: 'default', secretId },
+  outcome: 'ok',
+});
+const append = (id: string) => fileAuditLog(files, Date.now).append(event(id));
+const lines = async () => (await readFile(files.file, 'utf8')).trimEnd().split('\n');
+const kinds = async (...heads: { seq: number; mac: string }[]) =>
+  (await verifyAuditLog(files, heads)).problems.map(({ kind }) => kind);
+
+/** Appends for ever, and prints each event that is durable. */
+function appender(name: string): ChildProcess & { appended: string[] } {
+  const code = `import { fileAuditLog } from ${JSON.stringify(MODULE)};
+    const log = fileAuditLog(${JSON.stringify(files)}, Date.now);
+    for (let i = 0; ; i++) {
+      await log.append({ action: 'secret.access', actor: 'child', outcome: 'ok', secret: { manager: 'm', workspace: 'w', secretId: '${name}-' + i } });
+      process.stdout.write('${name}-' + i + '\\n');
+    }`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const appended: string[] = [];
+  child.stdout.on('data', (chunk) => appended.push(...String(chunk).trimEnd().split('\n')));
+  return Object.assign(child, { appended });
+}
+
+describe('the audit log', () => {
+  test('finds an edit, a removal, a reordering, an insertion and a truncation, each in every place', async () => {
+    for (let i = 0; i < 6; i++) await append(`secret-${i}`);
+    expect(await kinds()).toEqual([]);
+    const whole = await lines();
+    const { head } = await verifyAuditLog(files, []);
+    expect(head.seq).toBe(6);
+    const write = (changed: readonly string[]) => writeFile(files.file, changed.map((line) => `${line}\n`).join(''));
+    for (let i = 0; i < 6; i++) {
+      const line = whole[i] as string;
+      await write(whole.with(i, line.replace('"outcome":"ok"', '"outcome":"no"')));
+      expect(await kinds(), `edit ${i}`).toContain('edited');
+      await write(whole.toSpliced(i, 1));
+      expect((await kinds()).length, `removal ${i}`).toBeGreaterThan(0);
+      await write(whole.toSpliced(i, 0, line));
+      expect(await kinds(), `insertion ${i}`).toContain('missing');
+      await write(whole.slice(0, i));
+      expect(await kinds(), `truncation ${i}`).toEqual(['truncated']);
+      if (i > 0) {
+        await write(whole.with(i, whole[i - 1] as string).with(i - 1, line));
+        expect(await kinds(), `reordering ${i}`).toContain('missing');
+      }
+    }
+    // Whoever cuts the head off too is found by a head that was noted elsewhere.
+    await write(whole.slice(0, 3));
+    await rm(`${files.file}.head`);
+    expect(await kinds()).toEqual([]);
+    expect(await kinds(head)).toEqual(['truncated']);
+    await append('after the cut');
+    for (let i = 0; i < 3; i++) await append('to the old length');
+    expect(await kinds(head)).toEqual(['edited']);
+    // A chain written anew with another key is none.
+    await rm(files.keyFile);
+    await append('with another key');
+    expect((await kinds()).length).toBeGreaterThan(3);
+  });
+
+  test('a log that is cut while it is used goes on with the gap in it', async () => {
+    for (let i = 0; i < 4; i++) await append(`secret-${i}`);
+    await writeFile(files.file, `${(await lines()).slice(0, 2).join('\n')}\n`);
+    await append('next');
+    expect(await kinds()).toEqual(['missing']);
+  });
+
+  test('several processes write one chain, also when some are killed in the middle of a line', async () => {
+    const durable: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      const children = [0, 1, 2].map((i) => appender(`p${round}${i}`));
+      const closed = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
+      await wait(900);
+      for (const child of children) child.kill('SIGKILL');
+      await Promise.all(closed);
+      for (const child of children) durable.push(...child.appended);
+    }
+    await writeFile(files.file, `${await readFile(files.file, 'utf8')}{"seq":99999,"prev":"half a li`);
+    await append('the last');
+    const { problems, torn, head } = await verifyAuditLog(files, []);
+    expect(problems).toEqual([]);
+    expect(torn).toBe(1);
+    expect(durable.length).toBeGreaterThan(30);
+    expect(head.seq).toBeGreaterThan(durable.length);
+    const written = await readFile(files.file, 'utf8');
+    for (const id of durable) expect(written).toContain(`"${id}"`);
+    // What keeps the turns does not grow.
+    expect((await readdir(join(folder, 'audit', 'turns'))).length).toBeLessThan(200);
+  }, 60_000);
+
+  test('instances of one process share its turns, and the key is its owner’s alone', async () => {
+    await Promise.all(Array.from({ length: 40 }, (_, i) => append(`secret-${i}`)));
+    expect((await verifyAuditLog(files, [])).head.seq).toBe(40);
+    expect(await kinds()).toEqual([]);
+    expect((await stat(files.keyFile)).mode & 0o077).toBe(0);
+    expect((await stat(files.file)).mode & 0o077).toBe(0);
+  });
+});
+
+test('from the command line the log is listed and verified, and what was changed is found', async () => {
+  await using deployment = await Deployment.start();
+  deployment.s3.put('docs', 'a', 'text');
+  await deployment.putSecret();
+  await deployment.connect();
+  await deployment.run('sync', 'handbook');
+  const verified = await deployment.run('audit', 'verify');
+  expect(verified.code).toBe(0);
+  const noted = /noted elsewhere: (\S+)/.exec(verified.stdout)?.[1] as string;
+  const { items } = await deployment.json<{ items: { action: string; outcome: string; runId?: string }[] }>(
+    'audit',
+    'list',
+    '--secret',
+    'my-creds',
+  );
+  expect(items.map(({ action, outcome }) => `${action} ${outcome}`)).toEqual([
+    'secret.put attempt',
+    'secret.put ok',
+    'secret.describe attempt',
+    'secret.describe ok',
+    'secret.access attempt',
+    'secret.access ok',
+  ]);
+  expect(items.at(-1)?.runId).toBeTruthy();
+  const file = join(deployment.dataDir, 'audit', 'access.jsonl');
+  await writeFile(file, (await readFile(file, 'utf8')).replace('"secret.access"', '"secret.list"'));
+  const found = await deployment.run('audit', 'verify', '--head', noted, '--json');
+  expect(found.code).toBe(1);
+  expect(JSON.parse(found.stdout)).toMatchObject({ ok: false, problems: [{ line: 5, kind: 'edited' }] });
+  expect((await deployment.run('audit', 'verify', '--head', 'rubbish')).code).toBe(2);
+}, 60_000);
