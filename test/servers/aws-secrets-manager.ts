@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fault } from './fault.ts';
-import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
+import { LoopbackServer } from './loopback.ts';
 import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
 interface StoredSecret {
@@ -18,30 +18,16 @@ type Request = Readonly<Record<string, unknown>>;
  * AWS Secrets Manager for tests: JSON 1.1, signed with SigV4. It lists by the beginning of names whatever their tags are,
  * keeps what is deleted for a while, and stages versions. https://docs.aws.amazon.com/secretsmanager/latest/apireference/
  */
-export class AwsSecretsManagerServer implements AsyncDisposable {
+export class AwsSecretsManagerServer extends LoopbackServer {
   readonly secrets = new Map<string, StoredSecret>();
   readonly keys = new Map<string, KeyPair>();
   /** Access keys that may only do these. */
   readonly permitted = new Map<string, readonly string[]>();
   readonly counts = new Map<string, number>();
   fault: (operation: string) => Fault | undefined = () => undefined;
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
   #clock = Date.now();
 
-  async listen(): Promise<this> {
-    await listenOnLoopback(this.#server);
-    return this;
-  }
-
-  get endpoint(): string {
-    return endpointOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeServer(this.#server);
-  }
-
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
     const operation = /^secretsmanager\.(\w+)$/.exec(String(request.headers['x-amz-target']))?.[1] ?? '';
     this.counts.set(operation, (this.counts.get(operation) ?? 0) + 1);

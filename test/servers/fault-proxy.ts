@@ -1,33 +1,20 @@
-import { createServer, type IncomingMessage, type ServerResponse, request as send } from 'node:http';
+import { type IncomingMessage, type ServerResponse, request as send } from 'node:http';
 import { type Fault, faultyBody, sendBody } from './fault.ts';
-import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
+import { LoopbackServer } from './loopback.ts';
 
 /** Stands before a server that cannot be told to fail, and fails for it. */
-export class FaultProxy implements AsyncDisposable {
+export class FaultProxy extends LoopbackServer {
   fault: (request: { readonly method: string; readonly url: URL }) => Fault | undefined = () => undefined;
   /** May change where a request goes; what signs it must not cover that. */
   rewrite: (url: URL) => void = () => undefined;
   readonly #target: URL;
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
 
   constructor(target: string) {
+    super();
     this.#target = new URL(target);
   }
 
-  async listen(): Promise<this> {
-    await listenOnLoopback(this.#server);
-    return this;
-  }
-
-  get endpoint(): string {
-    return endpointOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeServer(this.#server);
-  }
-
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.#target);
     const fault = this.fault({ method: request.method ?? '', url });
     if (fault?.kind === 'reset') return void request.socket.destroy();

@@ -1,7 +1,7 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fault } from './fault.ts';
 import type { GcsServer } from './gcs.ts';
-import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
+import { LoopbackServer } from './loopback.ts';
 
 interface RequestBody {
   readonly labels?: Record<string, string>;
@@ -39,33 +39,20 @@ const STATUS = {
  * Google Secret Manager's REST interface for tests. Tokens are those that a token server gave out for assertions that it
  * checked. https://cloud.google.com/secret-manager/docs/reference/rest
  */
-export class GcpSecretManagerServer implements AsyncDisposable {
+export class GcpSecretManagerServer extends LoopbackServer {
   readonly secrets = new Map<string, StoredSecret>();
   readonly counts = new Map<Action, number>();
   /** Accounts that may only do these. */
   readonly permitted = new Map<string, readonly Action[]>();
   fault: (action: Action) => Fault | undefined = () => undefined;
   readonly #tokens: GcsServer;
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
 
   constructor(tokens: GcsServer) {
+    super();
     this.#tokens = tokens;
   }
 
-  async listen(): Promise<this> {
-    await listenOnLoopback(this.#server);
-    return this;
-  }
-
-  get endpoint(): string {
-    return endpointOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeServer(this.#server);
-  }
-
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const path = decodeURIComponent(url.pathname).replace(/^\/v1\//, '');
     const action = actionOf(request.method ?? '', path);

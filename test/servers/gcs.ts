@@ -1,8 +1,8 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, verify } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { crc32c } from './crc32c.ts';
 import { type Fault, faultyBody, sendBody } from './fault.ts';
-import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
+import { LoopbackServer } from './loopback.ts';
 
 /**
  * A Cloud Storage server for tests: the JSON API's listing and media download, and a token endpoint that checks the
@@ -30,7 +30,7 @@ const SCOPES = ['devstorage.read_only', 'devstorage.read_write', 'devstorage.ful
   (name) => `https://www.googleapis.com/auth/${name}`,
 );
 
-export class GcsServer implements AsyncDisposable {
+export class GcsServer extends LoopbackServer {
   readonly buckets = new Map<string, Map<string, GcsObject>>();
   /** Service accounts by their address. */
   readonly accounts = new Map<string, KeyObject>();
@@ -46,21 +46,7 @@ export class GcsServer implements AsyncDisposable {
   tokenSeconds = 3600;
   pageSize = 1000;
   fault: (request: GcsRequest) => Fault | undefined = () => undefined;
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
   #generation = 1_700_000_000_000_000n;
-
-  async listen(): Promise<this> {
-    await listenOnLoopback(this.#server);
-    return this;
-  }
-
-  get endpoint(): string {
-    return endpointOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeServer(this.#server);
-  }
 
   /** Makes a service account, and its key file as Google's console gives it out. */
   createKeyFile(name: string): Record<string, string> {
@@ -101,7 +87,7 @@ export class GcsServer implements AsyncDisposable {
     this.buckets.get(bucket)?.delete(key);
   }
 
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const found = /^\/storage\/v1\/b\/([^/]+)\/o(?:\/([^/]+))?$/.exec(url.pathname);
     const operation = /\/token$|:generateAccessToken$/.test(url.pathname)

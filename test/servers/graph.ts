@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { QuickXor } from '../../src/layers/quick-xor.ts';
 import type { EntraServer, TokenClaims } from './entra.ts';
 import { type Fault, faultyBody, sendBody } from './fault.ts';
-import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
+import { LoopbackServer } from './loopback.ts';
 
 const AUDIENCE = 'https://graph.microsoft.com';
 
@@ -64,7 +64,7 @@ export interface Site {
  * throttles, and leaves out of listings what SharePoint leaves out: no cTag, no path, no name of what was deleted.
  * https://learn.microsoft.com/graph/api/resources/onedrive
  */
-export class GraphServer implements AsyncDisposable {
+export class GraphServer extends LoopbackServer {
   readonly sites: Site[] = [];
   /** Sites that applications with Sites.Selected may read: `appid siteId`. */
   readonly grants = new Set<string>();
@@ -87,26 +87,13 @@ export class GraphServer implements AsyncDisposable {
   fault: (request: GraphRequest) => Fault | undefined = () => undefined;
   readonly #entra: EntraServer;
   readonly #downloads = new Map<string, { readonly item: Item; readonly until: number }>();
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
   /** Items by their folder and name. */
   readonly #names = new Map<string, Item>();
   #clock = 0;
 
   constructor(entra: EntraServer) {
+    super();
     this.#entra = entra;
-  }
-
-  async listen(): Promise<this> {
-    await listenOnLoopback(this.#server);
-    return this;
-  }
-
-  get endpoint(): string {
-    return endpointOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeServer(this.#server);
   }
 
   addSite(path: string, ...libraries: string[]): Site {
@@ -225,7 +212,7 @@ export class GraphServer implements AsyncDisposable {
     return item;
   }
 
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.endpoint);
     const asked: GraphRequest = { operation: operationOf(url.pathname), url };
     this.counts.set(asked.operation, (this.counts.get(asked.operation) ?? 0) + 1);

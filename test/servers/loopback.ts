@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** What every server of the tests does: listens on loopback, on a port of the system's choice. */
@@ -14,4 +14,24 @@ export function endpointOf(server: Server): string {
 export async function closeServer(server: Server): Promise<void> {
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
+}
+
+/** A server of the tests: one handler, on loopback, that leaves nothing behind. */
+export abstract class LoopbackServer implements AsyncDisposable {
+  readonly #server = createServer((request, response) => void this.handle(request, response));
+
+  protected abstract handle(request: IncomingMessage, response: ServerResponse): Promise<void> | void;
+
+  async listen(): Promise<this> {
+    await listenOnLoopback(this.#server);
+    return this;
+  }
+
+  get endpoint(): string {
+    return endpointOf(this.#server);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await closeServer(this.#server);
+  }
 }

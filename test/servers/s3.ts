@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Fault, faultyBody, sendBody } from './fault.ts';
-import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
+import { LoopbackServer } from './loopback.ts';
 import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
 /**
@@ -29,7 +29,7 @@ export interface S3Request {
   readonly headers: IncomingMessage['headers'];
 }
 
-export class S3Server implements AsyncDisposable {
+export class S3Server extends LoopbackServer {
   readonly buckets = new Map<string, Map<string, S3Object>>();
   readonly keys = new Map<string, KeyPair>();
   /** Buckets that anybody may read. */
@@ -45,21 +45,7 @@ export class S3Server implements AsyncDisposable {
   pageSize = 1000;
   readonly counts = new Map<string, number>();
   now: () => number = Date.now;
-  readonly #server = createServer((request, response) => this.#handle(request, response));
   #sorted = new WeakMap<Map<string, S3Object>, string[]>();
-
-  async listen(): Promise<this> {
-    await listenOnLoopback(this.#server);
-    return this;
-  }
-
-  get endpoint(): string {
-    return endpointOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeServer(this.#server);
-  }
 
   put(bucket: string, key: string, body: Buffer | string, more: Partial<S3Object> = {}): void {
     const bytes = Buffer.from(body);
@@ -94,7 +80,7 @@ export class S3Server implements AsyncDisposable {
     return keys;
   }
 
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [path = '/', query = ''] = (request.url ?? '/').split('?');
     const accessPoint = /^([a-z0-9-]+)\.[a-z]/.exec(request.headers.host ?? '')?.[1];
     const [, bucket = '', key = ''] = accessPoint

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { LoopbackServer } from './loopback.ts';
 import type { S3Server } from './s3.ts';
 import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
@@ -14,33 +14,20 @@ export interface Role {
  * AWS STS for tests: AssumeRole by the query protocol, signed with SigV4, and AssumeRoleWithWebIdentity. The keys that it gives out are made known to an
  * S3 server. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
  */
-export class StsServer implements AsyncDisposable {
+export class StsServer extends LoopbackServer {
   readonly keys = new Map<string, KeyPair>();
   readonly roles = new Map<string, Role>();
   assumed = 0;
   /** How long the keys last. */
   sessionSeconds = 3600;
   readonly #s3: S3Server;
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
 
   constructor(s3: S3Server) {
+    super();
     this.#s3 = s3;
   }
 
-  async listen(): Promise<this> {
-    await listenOnLoopback(this.#server);
-    return this;
-  }
-
-  get endpoint(): string {
-    return endpointOf(this.#server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeServer(this.#server);
-  }
-
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
     const form = new URLSearchParams(body.toString());
     const role = this.roles.get(form.get('RoleArn') ?? '');

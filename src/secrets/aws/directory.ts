@@ -11,10 +11,11 @@ import {
   type Tag,
 } from '@aws-sdk/client-secrets-manager';
 import { CONNECTOR_TYPES, type ConnectorType } from '../../contract/connector.ts';
-import { CredentialNotFoundError, InputError, SecretManagerError } from '../../contract/errors.ts';
+import { CredentialNotFoundError } from '../../contract/errors.ts';
 import type { Secret } from '../../contract/secret.ts';
 import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
 import { assertSecretId } from '../identifier.ts';
+import { assertSameType, payloadOf } from '../payload.ts';
 import { createClient, folderOf, isOf, nameOf, TAG_ID, TAG_TYPE, TAG_WORKSPACE, tagOf } from './client.ts';
 import { isScheduledForDeletion, nameOfError, toManagerError } from './errors.ts';
 import type { AwsSettings } from './settings.ts';
@@ -109,10 +110,7 @@ async function put(
 ): Promise<SecretInfo> {
   assertSecretId(id);
   const { client, settings, workspace } = place;
-  const text = credential.map((value) => JSON.stringify(value));
-  if (Buffer.byteLength(text.reveal()) > MAX_BYTES) {
-    throw new InputError('credential_too_large', `A credential may have ${MAX_BYTES} bytes at the most.`);
-  }
+  const text = payloadOf(credential, MAX_BYTES);
   const SecretId = nameOf(settings, workspace, id);
   try {
     if (!(await create(place, id, connectorType, text))) {
@@ -150,14 +148,7 @@ async function create(place: Place, id: string, connectorType: ConnectorType, te
 async function assertSame(place: Place, id: string, connectorType: ConnectorType): Promise<void> {
   const secret = await find(place, id);
   const info = secret && infoOf(secret.Name, secret.Tags, place.settings, place.workspace);
-  if (info?.connectorType === connectorType) return;
-  throw new SecretManagerError(
-    'credential_wrong_type',
-    info
-      ? `"${id}" is a credential of type ${info.connectorType}, so a version of type ${connectorType} would break its sources.`
-      : `The name that "${id}" would have is taken by a secret that is not Lockgate's.`,
-    'Choose another ID, or remove the old one first.',
-  );
+  assertSameType(id, info?.connectorType ?? null, connectorType);
 }
 
 /** It can be restored for a week; storing it again restores it too. */

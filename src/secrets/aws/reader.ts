@@ -3,6 +3,7 @@ import { CONNECTOR_TYPES } from '../../contract/connector.ts';
 import { CredentialNotFoundError, CredentialUnusableError } from '../../contract/errors.ts';
 import { Secret } from '../../contract/secret.ts';
 import type { SecretReader } from '../../contract/secret-manager.ts';
+import { parsePayload } from '../payload.ts';
 import { createClient, isOf, nameOf, TAG_TYPE, tagOf } from './client.ts';
 import { deleted, toManagerError } from './errors.ts';
 import type { AwsSettings } from './settings.ts';
@@ -26,20 +27,11 @@ export function openAwsReader(settings: AwsSettings): SecretReader {
         const answer = await client.send(
           new GetSecretValueCommand({ SecretId, ...(version ? { VersionId: version } : {}) }),
         );
-        const value = new Secret(answer.SecretString ?? '').map((text) => parse(text, secretId));
+        const value = new Secret(answer.SecretString ?? '').map((text) => parsePayload(text, secretId));
         return { ref: { ...ref, version: answer.VersionId ?? '' }, connectorType, value };
       } catch (error) {
         throw toManagerError(error, secretId);
       }
     },
   };
-}
-
-function parse(text: string, id: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Not the parser's own message: it quotes the text.
-    throw new CredentialUnusableError('credential_malformed', `"${id}" does not hold JSON.`);
-  }
 }

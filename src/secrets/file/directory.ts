@@ -2,10 +2,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as age from 'age-encryption';
 import type { ConnectorType } from '../../contract/connector.ts';
-import { CredentialNotFoundError, InputError, SecretManagerError } from '../../contract/errors.ts';
+import { CredentialNotFoundError, InputError } from '../../contract/errors.ts';
 import type { Secret } from '../../contract/secret.ts';
 import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
 import { assertSecretId } from '../identifier.ts';
+import { assertSameType } from '../payload.ts';
 import { type KeyFiles, readRecipient } from './keys.ts';
 import {
   type FileLocation,
@@ -91,7 +92,10 @@ async function put(
       connectorType,
       createdAt: new Date(now()).toISOString(),
     };
-    if (versions[0]) await assertSameType(folder, versions[0], connectorType, id);
+    if (versions[0]) {
+      const { labels: known } = await readVersion(versionFile(folder, versions[0]));
+      assertSameType(id, known.connectorType, connectorType);
+    }
     try {
       await writeVersion(folder, labels, await seal(recipient, labels, credential));
       return await describe(at, id);
@@ -100,16 +104,6 @@ async function put(
       if ((error as { code?: string }).code !== 'EEXIST') throw error;
     }
   }
-}
-
-async function assertSameType(folder: string, version: string, connectorType: ConnectorType, id: string) {
-  const { labels } = await readVersion(versionFile(folder, version));
-  if (labels.connectorType === connectorType) return;
-  throw new SecretManagerError(
-    'credential_wrong_type',
-    `"${id}" is a credential of type ${labels.connectorType}, so a version of type ${connectorType} would break its sources.`,
-    'Choose another ID, or remove the old one first.',
-  );
 }
 
 async function seal(recipient: string, labels: Labels, credential: Secret<unknown>): Promise<Uint8Array> {

@@ -1,8 +1,9 @@
 import { CONNECTOR_TYPES, type ConnectorType } from '../../contract/connector.ts';
-import { CredentialNotFoundError, InputError, SecretManagerError } from '../../contract/errors.ts';
+import { CredentialNotFoundError } from '../../contract/errors.ts';
 import type { Secret } from '../../contract/secret.ts';
 import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
 import { assertSecretId, sharedNameOf } from '../identifier.ts';
+import { assertSameType, payloadOf } from '../payload.ts';
 import {
   CALL,
   createClient,
@@ -102,15 +103,12 @@ async function put(
 ): Promise<SecretInfo> {
   assertSecretId(id);
   const { client, settings, workspace } = place;
-  const data = credential.map((value) => Buffer.from(JSON.stringify(value)));
-  if (data.reveal().length > MAX_BYTES) {
-    throw new InputError('credential_too_large', `A credential may have ${MAX_BYTES} bytes at the most.`);
-  }
+  const text = payloadOf(credential, MAX_BYTES);
   const name = nameOf(settings, workspace, id);
   await place.ready();
   const created = await create(place, id, connectorType);
   try {
-    await client.addSecretVersion({ parent: name, payload: { data: data.reveal() } }, CALL);
+    await client.addSecretVersion({ parent: name, payload: { data: Buffer.from(text.reveal()) } }, CALL);
   } catch (error) {
     // A secret without a version would be listed and could not be used.
     if (created) await client.deleteSecret({ name }, CALL).catch(() => undefined);
@@ -141,14 +139,8 @@ async function create(
     throw toManagerError(error, id);
   });
   const info = infoOf(known[0] as Described, settings, workspace);
-  if (info?.connectorType === connectorType) return false;
-  throw new SecretManagerError(
-    'credential_wrong_type',
-    info
-      ? `"${id}" is a credential of type ${info.connectorType}, so a version of type ${connectorType} would break its sources.`
-      : `The name that "${id}" would have is taken by a secret that is not Lockgate's.`,
-    'Choose another ID, or remove the old one first.',
-  );
+  assertSameType(id, info?.connectorType ?? null, connectorType);
+  return false;
 }
 
 async function remove(place: Place, id: string): Promise<void> {

@@ -2,6 +2,7 @@ import { CONNECTOR_TYPES } from '../../contract/connector.ts';
 import { CredentialNotFoundError, CredentialUnusableError } from '../../contract/errors.ts';
 import { Secret } from '../../contract/secret.ts';
 import type { SecretReader } from '../../contract/secret-manager.ts';
+import { parsePayload } from '../payload.ts';
 import { CALL, createClient, type Described, type GcpClient, isOf, LABEL_TYPE, nameOf } from './client.ts';
 import { codeOf, FAILED_PRECONDITION, toManagerError } from './errors.ts';
 import type { GcpSettings } from './settings.ts';
@@ -28,7 +29,9 @@ export function openGcpReader(settings: GcpSettings): SecretReader {
         const [answer] = await accessVersion(client, name, ref.version ?? null);
         const version = answer.name?.split('/').at(-1) ?? '';
         const data = answer.payload?.data;
-        const value = new Secret(data ?? '').map((bytes) => parse(bytes, secretId));
+        const value = new Secret(data ?? new Uint8Array()).map((bytes) =>
+          parsePayload(Buffer.from(bytes).toString('utf8'), secretId),
+        );
         return { ref: { ...ref, version }, connectorType, value };
       } catch (error) {
         throw toManagerError(error, secretId);
@@ -49,14 +52,5 @@ async function accessVersion(client: GcpClient['sdk'], name: string, version: st
     }
     if (numbers.length === 0) throw error;
     return await client.accessSecretVersion({ name: `${name}/versions/${Math.max(...numbers)}` }, CALL);
-  }
-}
-
-function parse(data: Uint8Array | string, id: string): unknown {
-  try {
-    return JSON.parse(typeof data === 'string' ? data : Buffer.from(data).toString('utf8'));
-  } catch {
-    // Not the parser's own message: it quotes the text.
-    throw new CredentialUnusableError('credential_malformed', `"${id}" does not hold JSON.`);
   }
 }

@@ -1,0 +1,33 @@
+import type { ConnectorType } from '../contract/connector.ts';
+import { CredentialUnusableError, InputError, SecretManagerError } from '../contract/errors.ts';
+import type { Secret } from '../contract/secret.ts';
+
+/** A credential as the text that a backend keeps. Throws `credential_too_large`. */
+export function payloadOf(credential: Secret<unknown>, maxBytes: number): Secret<string> {
+  return credential.map((value) => {
+    const text = JSON.stringify(value);
+    if (Buffer.byteLength(text) <= maxBytes) return text;
+    throw new InputError('credential_too_large', `A credential may have ${maxBytes} bytes at the most.`);
+  });
+}
+
+/** The credential in a backend's text. Throws `credential_malformed`, and not the parser's own message: it quotes the text. */
+export function parsePayload(text: string, id: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new CredentialUnusableError('credential_malformed', `"${id}" does not hold JSON.`);
+  }
+}
+
+/** Throws `credential_wrong_type` unless a new version has the type of those before; `known` null: the name is not ours. */
+export function assertSameType(id: string, known: ConnectorType | null, connectorType: ConnectorType): void {
+  if (known === connectorType) return;
+  throw new SecretManagerError(
+    'credential_wrong_type',
+    known
+      ? `"${id}" is a credential of type ${known}, so a version of type ${connectorType} would break its sources.`
+      : `The name that "${id}" would have is taken by a secret that is not Lockgate's.`,
+    'Choose another ID, or remove the old one first.',
+  );
+}
