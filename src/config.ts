@@ -7,6 +7,7 @@ import type { AwsSettings } from './secrets/aws/settings.ts';
 import type { EnvSecret } from './secrets/env/names.ts';
 import { findEnvSecrets } from './secrets/env/names.ts';
 import type { GcpSettings } from './secrets/gcp/settings.ts';
+import type { Held, VaultAuth, VaultSettings } from './secrets/vault/settings.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 
@@ -35,6 +36,7 @@ export type SecretManagerConfig =
     }
   | GcpSettings
   | AwsSettings
+  | VaultSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] };
 
 type Environment = Record<string, string | undefined>;
@@ -80,10 +82,16 @@ function database(environment: Environment, dataDir: string): DatabaseTarget {
 }
 
 function secretManager(environment: Environment, dataDir: string): SecretManagerConfig | null {
-  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', ['file', 'env', 'gcp', 'aws', 'none'] as const, 'file');
+  const backend = oneOf(
+    environment,
+    'LOCKGATE_SECRET_MANAGER',
+    ['file', 'env', 'gcp', 'aws', 'vault', 'none'] as const,
+    'file',
+  );
   if (backend === 'none') return null;
   if (backend === 'gcp') return gcp(environment);
   if (backend === 'aws') return aws(environment);
+  if (backend === 'vault') return vault(environment);
   if (backend === 'file') {
     return {
       backend,
@@ -146,6 +154,83 @@ function aws(environment: Environment): AwsSettings {
     kmsKeyId,
     tags: Object.fromEntries(tags.map((found) => [found?.[1] as string, found?.[2] as string])),
   };
+}
+
+const KUBERNETES_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+
+function vault(environment: Environment): VaultSettings {
+  const given = environment.LOCKGATE_VAULT_ADDR || environment.VAULT_ADDR || '';
+  if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
+    throw new ConfigError('LOCKGATE_VAULT_ADDR is not the address of a Vault.', 'Such as https://vault.internal:8200');
+  }
+  const mount = environment.LOCKGATE_VAULT_MOUNT || 'secret';
+  const kind = oneOf(environment, 'LOCKGATE_VAULT_AUTH', ['token', 'approle', 'kubernetes', 'jwt'] as const, 'token');
+  const path = environment.LOCKGATE_VAULT_AUTH_PATH || kind;
+  for (const [name, value] of [
+    ['LOCKGATE_VAULT_MOUNT', mount],
+    ['LOCKGATE_VAULT_AUTH_PATH', path],
+  ] as const) {
+    if (!/^[\w-]+(\/[\w-]+)*$/.test(value))
+      throw new ConfigError(`${name} is not a path.`, 'Use letters, digits, hyphens and slashes between them.');
+  }
+  return {
+    backend: 'vault',
+    address: new URL(given).origin,
+    namespace: environment.LOCKGATE_VAULT_NAMESPACE || environment.VAULT_NAMESPACE || null,
+    mount,
+    prefix: secretPrefix(environment),
+    caFile: environment.LOCKGATE_VAULT_CA_FILE ? resolve(environment.LOCKGATE_VAULT_CA_FILE) : null,
+    auth: vaultAuth(environment, kind, path),
+  };
+}
+
+function vaultAuth(
+  environment: Environment,
+  kind: 'token' | 'approle' | 'kubernetes' | 'jwt',
+  path: string,
+): VaultAuth {
+  if (kind === 'token') return { kind, token: held(environment, 'LOCKGATE_VAULT_TOKEN') };
+  if (kind === 'approle') {
+    return {
+      kind,
+      path,
+      roleId: required(environment, 'LOCKGATE_VAULT_ROLE_ID'),
+      secretId: held(environment, 'LOCKGATE_VAULT_SECRET_ID'),
+    };
+  }
+  const fallback = kind === 'kubernetes' ? KUBERNETES_TOKEN : undefined;
+  return {
+    kind: 'jwt',
+    path,
+    role: required(environment, 'LOCKGATE_VAULT_ROLE'),
+    jwt: held(environment, 'LOCKGATE_VAULT_JWT', fallback),
+  };
+}
+
+function required(environment: Environment, name: string): string {
+  const value = environment[name];
+  if (value) return value;
+  throw new ConfigError(`${name} is missing.`, 'LOCKGATE_VAULT_AUTH asks for it.');
+}
+
+/** What earlier readings took out of an environment, by the names of the variables. */
+const takenValues = new WeakMap<Environment, Map<string, Secret<string>>>();
+
+/** A secret of the deployment itself: a file that `<name>_FILE` names, or the variable, which is taken out of the environment. */
+function held(environment: Environment, name: string, fallback?: string): Held {
+  const file = environment[`${name}_FILE`];
+  if (file) return { file: resolve(file) };
+  const known = takenValues.get(environment) ?? new Map<string, Secret<string>>();
+  takenValues.set(environment, known);
+  const value = environment[name];
+  if (value) {
+    known.set(name, new Secret(value));
+    delete environment[name];
+  }
+  const taken = known.get(name);
+  if (taken) return { value: taken };
+  if (fallback) return { file: fallback };
+  throw new ConfigError(`${name} is missing.`, `Set ${name}_FILE to a mounted file, or ${name} itself.`);
 }
 
 function secretPrefix(environment: Environment): string {

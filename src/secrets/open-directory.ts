@@ -5,12 +5,14 @@ import { openEnvDirectory } from './env/directory.ts';
 import type { EnvSecret } from './env/names.ts';
 import { openFileDirectory } from './file/directory.ts';
 import type { GcpSettings } from './gcp/settings.ts';
+import type { VaultSettings } from './vault/settings.ts';
 
 /** The settings of one secret manager; null: none is switched on. */
 export type ManagerSettings =
   | { readonly backend: 'file'; readonly folder: string; readonly recipientFile: string; readonly identityFile: string }
   | GcpSettings
   | AwsSettings
+  | VaultSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] }
   | null;
 
@@ -23,6 +25,9 @@ export function openDirectory(settings: ManagerSettings, workspace: string, now:
   }
   if (settings.backend === 'aws') {
     return lazyDirectory(async () => (await import('./aws/directory.ts')).openAwsDirectory(settings, workspace));
+  }
+  if (settings.backend === 'vault') {
+    return lazyDirectory(async () => (await import('./vault/directory.ts')).openVaultDirectory(settings, workspace));
   }
   return openFileDirectory({ folder: settings.folder, workspace }, settings, now);
 }

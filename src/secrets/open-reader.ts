@@ -13,6 +13,9 @@ export function openReader(settings: ManagerSettings): SecretReader {
   if (settings.backend === 'aws') {
     return lazyReader(async () => (await import('./aws/reader.ts')).openAwsReader(settings));
   }
+  if (settings.backend === 'vault') {
+    return lazyReader(async () => (await import('./vault/reader.ts')).openVaultReader(settings));
+  }
   return settings.backend === 'env' ? openEnvReader(settings.secrets) : openFileReader(settings.folder, settings);
 }
 

@@ -3,7 +3,7 @@ import { Secret } from '../../contract/secret.ts';
 
 const PREFIX = 'LOCKGATE_SECRET_';
 /** Settings that begin with the prefix and are no secrets. */
-const SETTINGS = /^LOCKGATE_SECRET_(MANAGER|MANAGERS)$/;
+const SETTINGS = /^LOCKGATE_SECRET_(MANAGER|MANAGERS|PREFIX)$/;
 
 /** One credential of the environment. The value was taken out of the environment when the process started. */
 export interface EnvSecret {
