@@ -4,6 +4,7 @@ import { ConfigError } from './contract/errors.ts';
 import { Secret } from './contract/secret.ts';
 import type { DatabaseTarget } from './db/open.ts';
 import type { AwsSettings } from './secrets/aws/settings.ts';
+import type { KeyVaultSettings } from './secrets/azure-key-vault/settings.ts';
 import type { EnvSecret } from './secrets/env/names.ts';
 import { findEnvSecrets } from './secrets/env/names.ts';
 import type { GcpSettings } from './secrets/gcp/settings.ts';
@@ -37,6 +38,7 @@ export type SecretManagerConfig =
   | GcpSettings
   | AwsSettings
   | VaultSettings
+  | KeyVaultSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] };
 
 type Environment = Record<string, string | undefined>;
@@ -81,17 +83,15 @@ function database(environment: Environment, dataDir: string): DatabaseTarget {
   throw new ConfigError('DATABASE_URL is not a URL of PostgreSQL.', 'Use postgres://user:password@host:5432/database');
 }
 
+const BACKENDS = ['file', 'env', 'gcp', 'aws', 'vault', 'azure-key-vault', 'none'] as const;
+
 function secretManager(environment: Environment, dataDir: string): SecretManagerConfig | null {
-  const backend = oneOf(
-    environment,
-    'LOCKGATE_SECRET_MANAGER',
-    ['file', 'env', 'gcp', 'aws', 'vault', 'none'] as const,
-    'file',
-  );
+  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', BACKENDS, 'file');
   if (backend === 'none') return null;
   if (backend === 'gcp') return gcp(environment);
   if (backend === 'aws') return aws(environment);
   if (backend === 'vault') return vault(environment);
+  if (backend === 'azure-key-vault') return keyVault(environment);
   if (backend === 'file') {
     return {
       backend,
@@ -154,6 +154,18 @@ function aws(environment: Environment): AwsSettings {
     kmsKeyId,
     tags: Object.fromEntries(tags.map((found) => [found?.[1] as string, found?.[2] as string])),
   };
+}
+
+function keyVault(environment: Environment): KeyVaultSettings {
+  const given = environment.LOCKGATE_AZURE_KEY_VAULT ?? '';
+  const url = /^[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]$/.test(given) ? `https://${given}.vault.azure.net` : given;
+  if (!URL.canParse(url) || new URL(url).protocol !== 'https:') {
+    throw new ConfigError(
+      'LOCKGATE_AZURE_KEY_VAULT is not a vault.',
+      'Set it to its name, or to its URL such as https://NAME.vault.azure.net',
+    );
+  }
+  return { backend: 'azure-key-vault', url: new URL(url).origin, prefix: secretPrefix(environment) };
 }
 
 const KUBERNETES_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';

@@ -116,11 +116,11 @@ function violations(sources: readonly Source[]): string[] {
       if (ours && target !== room && target !== 'src/contract' && !PERMITTED[room]?.includes(target))
         found.push(`${path} may not import ${name}`);
       const storage =
-        /^@aws-sdk\/(client-s(3|ts)\b|credential-)|^@smithy\/|^@google-cloud\/storage|^@azure\/(storage-blob|identity|core-)|^@microsoft\//.test(
+        /^@aws-sdk\/(client-s(3|ts)\b|credential-)|^@smithy\/|^@google-cloud\/storage|^@azure\/storage-blob|^@microsoft\//.test(
           name,
         );
       if (storage && !path.startsWith('connectors/')) found.push(`${path} may not import the storage SDK ${name}`);
-      if (name === 'google-auth-library' && !/^(connectors|src\/secrets)\//.test(path))
+      if (/^(google-auth-library|@azure\/(identity|core-))/.test(name) && !/^(connectors|src\/secrets)\//.test(path))
         found.push(`${path} may not import ${name}`);
       const secret =
         /^age-encryption|^@aws-sdk\/client-secrets-manager|^@google-cloud\/secret-manager|^@azure\/keyvault/.test(name);

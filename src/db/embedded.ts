@@ -70,10 +70,15 @@ async function joinServer(target: EmbeddedServer['target']): Promise<pg.Client |
     void session.end().catch(() => undefined);
     const code = (error as { code?: string }).code ?? '';
     // No socket yet, starting up, shutting down, cut by a shutdown, or no answer in time: try again.
-    if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET', '57P03', '57P01', '57P02', '55P03', ''].includes(code)) return null;
+    if (JOIN_AGAIN.includes(code)) return null;
     throw error;
   }
 }
+
+const JOIN_AGAIN: readonly string[] = [
+  ...['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE'],
+  ...['57P01', '57P02', '57P03', '55P03', ''],
+];
 
 function ignoreDuplicate(error: { code?: string }): void {
   if (error.code !== '42P04' && error.code !== '23505') throw error;

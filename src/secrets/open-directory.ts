@@ -1,6 +1,7 @@
 import { SecretManagerNotConfiguredError } from '../contract/errors.ts';
 import type { SecretDirectory } from '../contract/secret-manager.ts';
 import type { AwsSettings } from './aws/settings.ts';
+import type { KeyVaultSettings } from './azure-key-vault/settings.ts';
 import { openEnvDirectory } from './env/directory.ts';
 import type { EnvSecret } from './env/names.ts';
 import { openFileDirectory } from './file/directory.ts';
@@ -13,6 +14,7 @@ export type ManagerSettings =
   | GcpSettings
   | AwsSettings
   | VaultSettings
+  | KeyVaultSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] }
   | null;
 
@@ -28,6 +30,11 @@ export function openDirectory(settings: ManagerSettings, workspace: string, now:
   }
   if (settings.backend === 'vault') {
     return lazyDirectory(async () => (await import('./vault/directory.ts')).openVaultDirectory(settings, workspace));
+  }
+  if (settings.backend === 'azure-key-vault') {
+    return lazyDirectory(async () =>
+      (await import('./azure-key-vault/directory.ts')).openKeyVaultDirectory(settings, workspace),
+    );
   }
   return openFileDirectory({ folder: settings.folder, workspace }, settings, now);
 }

@@ -16,6 +16,9 @@ export function openReader(settings: ManagerSettings): SecretReader {
   if (settings.backend === 'vault') {
     return lazyReader(async () => (await import('./vault/reader.ts')).openVaultReader(settings));
   }
+  if (settings.backend === 'azure-key-vault') {
+    return lazyReader(async () => (await import('./azure-key-vault/reader.ts')).openKeyVaultReader(settings));
+  }
   return settings.backend === 'env' ? openEnvReader(settings.secrets) : openFileReader(settings.folder, settings);
 }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { attachEmbedded } from '../../src/db/embedded.ts';
@@ -100,6 +101,26 @@ describe('the embedded server', () => {
     expect(await pidOf(folder)).toBe(0);
     await rm(root, { recursive: true });
   });
+
+  test('is joined or started anew whenever somebody comes while the last one leaves', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));
+    const folder = join(root, 'postgres');
+    let held = await attachEmbedded(folder);
+    for (let round = 0; round < 12; round++) {
+      const leaving = held.leave();
+      await setTimeout(round);
+      const arriving = await Promise.all([attachEmbedded(folder), attachEmbedded(folder)]);
+      await leaving;
+      const db = openPool(arriving[0].target, 1);
+      expect(await db.query('select 1 as one')).toEqual([{ one: 1 }]);
+      await db[Symbol.asyncDispose]();
+      await arriving[1].leave();
+      held = arriving[0];
+    }
+    await held.leave();
+    expect(await pidOf(folder)).toBe(0);
+    await rm(root, { recursive: true });
+  }, 60_000);
 
   test('starts after its own kill -9, and beside a process that has its old number', async () => {
     const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));

@@ -1,0 +1,51 @@
+import {
+  CredentialNotFoundError,
+  CredentialUnusableError,
+  LockgateError,
+  SecretAccessDeniedError,
+  SecretManagerUnavailableError,
+} from '../../contract/errors.ts';
+
+interface SdkError {
+  readonly name?: string;
+  readonly statusCode?: number;
+  readonly message?: string;
+}
+
+export function statusOf(error: unknown): number | undefined {
+  return (error as SdkError | null)?.statusCode;
+}
+
+/** Our error for one of the SDK's; of that, only the status is kept, and whether it speaks of a disabled version. */
+export function toManagerError(error: unknown, id = ''): LockgateError {
+  if (error instanceof LockgateError) return error;
+  const { name = '', statusCode, message = '' } = error as SdkError;
+  if (statusCode === 404) return new CredentialNotFoundError(id);
+  if (statusCode === 403 && /disabled/i.test(message)) {
+    return new CredentialUnusableError(
+      'credential_disabled',
+      `The version of "${id}" is disabled in Azure Key Vault.`,
+      'Enable it there, or store a new version: lockgate secrets put <id> --type <type> < credential.json',
+    );
+  }
+  const unidentified =
+    /^(AuthenticationRequired|CredentialUnavailable|AggregateAuthentication|Authentication)Error$/.test(name);
+  if (statusCode === 401 || statusCode === 403 || unidentified) {
+    return new SecretAccessDeniedError(
+      unidentified ? 'Microsoft Entra ID does not accept who asks.' : 'Azure Key Vault refuses this.',
+      'Workers need the role Key Vault Secrets User; who adds and lists secrets a role with secrets/setSecret, readMetadata and delete, and not getSecret. A firewall of the vault refuses in the same way.',
+    );
+  }
+  if (statusCode === 429) {
+    return new SecretManagerUnavailableError(
+      'secret_manager_throttled',
+      'Azure Key Vault asks for fewer requests.',
+      'It is tried again.',
+    );
+  }
+  return new SecretManagerUnavailableError(
+    'secret_manager_unavailable',
+    'Azure Key Vault did not answer as it should.',
+    'Check the network and LOCKGATE_AZURE_KEY_VAULT.',
+  );
+}
