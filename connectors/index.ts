@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Connector, ConnectorType } from '../src/contract/connector.ts';
+import type { Secret } from '../src/contract/secret.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: each connector has its own credential and location; callers pass them through unread.
 export type AnyConnector = Connector<any, any>;
@@ -14,6 +15,13 @@ const LOADERS: Readonly<Record<ConnectorType, () => Promise<AnyConnector>>> = {
 
 export function loadConnector(type: ConnectorType): Promise<AnyConnector> {
   return LOADERS[type]();
+}
+
+/** When a credential ends, as far as it says so itself; null: it does not. Throws `InputError` unless it has the type's form. */
+export async function checkCredential(type: ConnectorType, credential: Secret<unknown>): Promise<Date | null> {
+  const connector = await loadConnector(type);
+  const parsed = credential.map(connector.parseCredential);
+  return connector.expiryOf?.(parsed.reveal()) ?? null;
 }
 
 /** One field of a credential, as forms and documentation show it. */

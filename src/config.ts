@@ -3,12 +3,10 @@ import type { AuditFiles } from './audit/file-log.ts';
 import { ConfigError } from './contract/errors.ts';
 import { Secret } from './contract/secret.ts';
 import type { DatabaseTarget } from './db/open.ts';
-import type { AwsSettings } from './secrets/aws/settings.ts';
-import type { KeyVaultSettings } from './secrets/azure-key-vault/settings.ts';
-import type { EnvSecret } from './secrets/env/names.ts';
-import { findEnvSecrets } from './secrets/env/names.ts';
-import type { GcpSettings } from './secrets/gcp/settings.ts';
-import type { Held, VaultAuth, VaultSettings } from './secrets/vault/settings.ts';
+import { readManagers } from './secrets/declared.ts';
+import { type Environment, oneOf } from './secrets/environment.ts';
+import type { DeclaredManagers } from './secrets/managers.ts';
+import { parseReference, type Reference } from './secrets/reference.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 
@@ -17,7 +15,9 @@ export interface Config {
   readonly workspace: string;
   readonly dataDir: string;
   readonly database: DatabaseTarget;
-  readonly secretManager: SecretManagerConfig | null;
+  readonly secretManagers: DeclaredManagers;
+  /** Where the user and the password of the database are; null: in its URL. */
+  readonly databaseSecret: Reference | null;
   readonly contentDir: string;
   readonly audit: AuditFiles;
   /** Origins outside the providers' own domains that secrets may name. */
@@ -28,32 +28,19 @@ export interface Config {
   readonly logLevel: (typeof LOG_LEVELS)[number] | null;
 }
 
-export type SecretManagerConfig =
-  | {
-      readonly backend: 'file';
-      readonly folder: string;
-      readonly recipientFile: string;
-      readonly identityFile: string;
-    }
-  | GcpSettings
-  | AwsSettings
-  | VaultSettings
-  | KeyVaultSettings
-  | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] };
-
-type Environment = Record<string, string | undefined>;
-
 /**
  * Reads and checks the environment. Throws `ConfigError` that names the variable. Variables that hold a secret are
  * taken out of the environment, so that no child process and no report can show them.
  */
 export function readConfig(environment: Environment = process.env): Config {
   const dataDir = resolve(environment.LOCKGATE_DATA_DIR || './data');
+  const secretManagers = readManagers(environment, dataDir);
   const config: Config = {
     workspace: workspace(environment),
     dataDir,
     database: database(environment, dataDir),
-    secretManager: secretManager(environment, dataDir),
+    secretManagers,
+    databaseSecret: databaseSecret(environment, secretManagers),
     contentDir: resolve(environment.LOCKGATE_CONTENT_STORE || join(dataDir, 'content')),
     audit: {
       file: join(dataDir, 'audit', 'access.jsonl'),
@@ -72,6 +59,17 @@ function workspace(environment: Environment): string {
   throw new ConfigError('LOCKGATE_WORKSPACE is not a name.', 'Use up to 63 lower-case letters, digits and hyphens.');
 }
 
+function databaseSecret(environment: Environment, managers: DeclaredManagers): Reference | null {
+  const given = environment.DATABASE_SECRET;
+  if (!given) return null;
+  const reference = parseReference(given, managers, managers.default ?? '');
+  if (managers.byName.has(reference.manager)) return reference;
+  throw new ConfigError(
+    'DATABASE_SECRET names no secret manager of the deployment.',
+    'Such as my-manager:path/to/secret; it holds {"username": "...", "password": "..."}.',
+  );
+}
+
 const takenUrl = new WeakMap<Environment, string>();
 
 function database(environment: Environment, dataDir: string): DatabaseTarget {
@@ -83,197 +81,6 @@ function database(environment: Environment, dataDir: string): DatabaseTarget {
   throw new ConfigError('DATABASE_URL is not a URL of PostgreSQL.', 'Use postgres://user:password@host:5432/database');
 }
 
-const BACKENDS = ['file', 'env', 'gcp', 'aws', 'vault', 'azure-key-vault', 'none'] as const;
-
-function secretManager(environment: Environment, dataDir: string): SecretManagerConfig | null {
-  const backend = oneOf(environment, 'LOCKGATE_SECRET_MANAGER', BACKENDS, 'file');
-  if (backend === 'none') return null;
-  if (backend === 'gcp') return gcp(environment);
-  if (backend === 'aws') return aws(environment);
-  if (backend === 'vault') return vault(environment);
-  if (backend === 'azure-key-vault') return keyVault(environment);
-  if (backend === 'file') {
-    return {
-      backend,
-      folder: join(dataDir, 'secrets'),
-      recipientFile: resolve(environment.LOCKGATE_RECIPIENT_FILE || join(dataDir, 'keys', 'recipient.txt')),
-      identityFile: resolve(environment.LOCKGATE_IDENTITY_FILE || join(dataDir, 'keys', 'identity.txt')),
-    };
-  }
-  return { backend, secrets: takeEnvSecrets(environment) };
-}
-
-function gcp(environment: Environment): GcpSettings {
-  const project = environment.LOCKGATE_GCP_PROJECT ?? '';
-  if (!/^[a-z0-9][a-z0-9:.-]{3,62}$/.test(project)) {
-    throw new ConfigError(
-      'LOCKGATE_GCP_PROJECT is not the ID of a project.',
-      'Set it to the project that holds the secrets.',
-    );
-  }
-  const location = environment.LOCKGATE_GCP_LOCATION || null;
-  if (location && !/^[a-z]+-[a-z]+\d{1,2}$/.test(location)) {
-    throw new ConfigError(
-      'LOCKGATE_GCP_LOCATION is not a region.',
-      'Such as europe-west3; unset it for global secrets.',
-    );
-  }
-  const prefix = secretPrefix(environment);
-  const endpoint = managerEndpoint(environment, 'LOCKGATE_GCP_ENDPOINT');
-  const credentialsFile = environment.LOCKGATE_GCP_CREDENTIALS_FILE
-    ? resolve(environment.LOCKGATE_GCP_CREDENTIALS_FILE)
-    : null;
-  return { backend: 'gcp', project, location, prefix, endpoint, credentialsFile };
-}
-
-function aws(environment: Environment): AwsSettings {
-  const region = environment.LOCKGATE_AWS_REGION || environment.AWS_REGION || '';
-  if (!/^[a-z]{2}(-[a-z]+){1,3}-\d{1,2}$/.test(region)) {
-    throw new ConfigError(
-      'LOCKGATE_AWS_REGION is not a region.',
-      'Set it to where the secrets lie, such as eu-west-1.',
-    );
-  }
-  const kmsKeyId = environment.LOCKGATE_AWS_KMS_KEY || null;
-  const pairs = (environment.LOCKGATE_AWS_TAGS ?? '')
-    .split(',')
-    .map((pair) => pair.trim())
-    .filter(Boolean);
-  const tags = pairs.map((pair) => /^([\w .:/=+@-]{1,128}?)=([\w .:/=+@-]{0,256})$/.exec(pair));
-  if (tags.includes(null)) {
-    throw new ConfigError(
-      'LOCKGATE_AWS_TAGS are no tags.',
-      'Separate them with commas, such as team=data,stage=production',
-    );
-  }
-  return {
-    backend: 'aws',
-    region,
-    prefix: secretPrefix(environment),
-    endpoint: managerEndpoint(environment, 'LOCKGATE_AWS_ENDPOINT'),
-    kmsKeyId,
-    tags: Object.fromEntries(tags.map((found) => [found?.[1] as string, found?.[2] as string])),
-  };
-}
-
-function keyVault(environment: Environment): KeyVaultSettings {
-  const given = environment.LOCKGATE_AZURE_KEY_VAULT ?? '';
-  const url = /^[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]$/.test(given) ? `https://${given}.vault.azure.net` : given;
-  if (!URL.canParse(url) || new URL(url).protocol !== 'https:') {
-    throw new ConfigError(
-      'LOCKGATE_AZURE_KEY_VAULT is not a vault.',
-      'Set it to its name, or to its URL such as https://NAME.vault.azure.net',
-    );
-  }
-  return { backend: 'azure-key-vault', url: new URL(url).origin, prefix: secretPrefix(environment) };
-}
-
-const KUBERNETES_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
-
-function vault(environment: Environment): VaultSettings {
-  const given = environment.LOCKGATE_VAULT_ADDR || environment.VAULT_ADDR || '';
-  if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
-    throw new ConfigError('LOCKGATE_VAULT_ADDR is not the address of a Vault.', 'Such as https://vault.internal:8200');
-  }
-  const mount = environment.LOCKGATE_VAULT_MOUNT || 'secret';
-  const kind = oneOf(environment, 'LOCKGATE_VAULT_AUTH', ['token', 'approle', 'kubernetes', 'jwt'] as const, 'token');
-  const path = environment.LOCKGATE_VAULT_AUTH_PATH || kind;
-  for (const [name, value] of [
-    ['LOCKGATE_VAULT_MOUNT', mount],
-    ['LOCKGATE_VAULT_AUTH_PATH', path],
-  ] as const) {
-    if (!/^[\w-]+(\/[\w-]+)*$/.test(value))
-      throw new ConfigError(`${name} is not a path.`, 'Use letters, digits, hyphens and slashes between them.');
-  }
-  return {
-    backend: 'vault',
-    address: new URL(given).origin,
-    namespace: environment.LOCKGATE_VAULT_NAMESPACE || environment.VAULT_NAMESPACE || null,
-    mount,
-    prefix: secretPrefix(environment),
-    caFile: environment.LOCKGATE_VAULT_CA_FILE ? resolve(environment.LOCKGATE_VAULT_CA_FILE) : null,
-    auth: vaultAuth(environment, kind, path),
-  };
-}
-
-function vaultAuth(
-  environment: Environment,
-  kind: 'token' | 'approle' | 'kubernetes' | 'jwt',
-  path: string,
-): VaultAuth {
-  if (kind === 'token') return { kind, token: held(environment, 'LOCKGATE_VAULT_TOKEN') };
-  if (kind === 'approle') {
-    return {
-      kind,
-      path,
-      roleId: required(environment, 'LOCKGATE_VAULT_ROLE_ID'),
-      secretId: held(environment, 'LOCKGATE_VAULT_SECRET_ID'),
-    };
-  }
-  const fallback = kind === 'kubernetes' ? KUBERNETES_TOKEN : undefined;
-  return {
-    kind: 'jwt',
-    path,
-    role: required(environment, 'LOCKGATE_VAULT_ROLE'),
-    jwt: held(environment, 'LOCKGATE_VAULT_JWT', fallback),
-  };
-}
-
-function required(environment: Environment, name: string): string {
-  const value = environment[name];
-  if (value) return value;
-  throw new ConfigError(`${name} is missing.`, 'LOCKGATE_VAULT_AUTH asks for it.');
-}
-
-/** What earlier readings took out of an environment, by the names of the variables. */
-const takenValues = new WeakMap<Environment, Map<string, Secret<string>>>();
-
-/** A secret of the deployment itself: a file that `<name>_FILE` names, or the variable, which is taken out of the environment. */
-function held(environment: Environment, name: string, fallback?: string): Held {
-  const file = environment[`${name}_FILE`];
-  if (file) return { file: resolve(file) };
-  const known = takenValues.get(environment) ?? new Map<string, Secret<string>>();
-  takenValues.set(environment, known);
-  const value = environment[name];
-  if (value) {
-    known.set(name, new Secret(value));
-    delete environment[name];
-  }
-  const taken = known.get(name);
-  if (taken) return { value: taken };
-  if (fallback) return { file: fallback };
-  throw new ConfigError(`${name} is missing.`, `Set ${name}_FILE to a mounted file, or ${name} itself.`);
-}
-
-function secretPrefix(environment: Environment): string {
-  const prefix = environment.LOCKGATE_SECRET_PREFIX || 'lockgate';
-  if (/^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(prefix)) return prefix;
-  throw new ConfigError(
-    'LOCKGATE_SECRET_PREFIX is not a prefix.',
-    'Use up to 40 letters, digits, hyphens and underscores.',
-  );
-}
-
-function managerEndpoint(environment: Environment, name: string): string | null {
-  const endpoint = environment[name];
-  if (!endpoint) return null;
-  if (URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol)) return new URL(endpoint).origin;
-  throw new ConfigError(`${name} is not an origin.`, 'Unset it for the cloud itself.');
-}
-
-/** What earlier readings took out of an environment, so that reading it again finds the same. */
-const taken = new WeakMap<Environment, Map<string, EnvSecret>>();
-
-function takeEnvSecrets(environment: Environment): EnvSecret[] {
-  const known = taken.get(environment) ?? new Map<string, EnvSecret>();
-  taken.set(environment, known);
-  for (const secret of findEnvSecrets(environment)) {
-    known.set(secret.id, secret);
-    if (secret.value.kind === 'json') delete environment[secret.variable];
-  }
-  return [...known.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
-}
-
 function allowedEndpoints(environment: Environment): string[] {
   const listed = (environment.LOCKGATE_ALLOWED_ENDPOINTS ?? '').split(',').map((part) => part.trim());
   return listed.filter(Boolean).map((text) => {
@@ -283,12 +90,4 @@ function allowedEndpoints(environment: Environment): string[] {
       'Separate origins with commas, such as https://minio.internal:9000',
     );
   });
-}
-
-function oneOf<const T extends string>(environment: Environment, name: string, values: readonly T[], fallback: T): T {
-  const given = environment[name];
-  if (given === undefined || given === '') return fallback;
-  const found = values.find((value) => value === given);
-  if (found) return found;
-  throw new ConfigError(`${name} is "${given}".`, `Use one of: ${values.join(', ')}.`);
 }

@@ -1,6 +1,6 @@
 import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
-import { readConfig } from './config.ts';
+import { type Config, readConfig } from './config.ts';
 import {
   type ByteRange,
   type CheckReport,
@@ -10,13 +10,11 @@ import {
   type Entry,
   type Source,
 } from './contract/connector.ts';
-import { InputError } from './contract/errors.ts';
+import { InputError, SecretManagerNotConfiguredError } from './contract/errors.ts';
+import { type Credentials, openCredentials } from './credentials.ts';
 import { Limits, openSource } from './jobs/open-source.ts';
-import { withAudit, withDirectoryAudit } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
-import { withPatience } from './layers/patient.ts';
-import { openDirectory } from './secrets/open-directory.ts';
-import { openReader } from './secrets/open-reader.ts';
+import { parseReference } from './secrets/reference.ts';
 import { followChanges, memoryMirror, withMirror } from './sync/mirror.ts';
 import { commonBeginning, compileSelection } from './sync/selection.ts';
 
@@ -32,6 +30,10 @@ export interface SecureConnectorConfig {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Larger objects are left out. */
   readonly maxBytes?: number;
+  /** Where the secret names its fields otherwise: from the names of the connector's fields to those of the secret. */
+  readonly credentialFields?: Readonly<Record<string, string>>;
+  /** The collection that the documents are for, where a secret may be used for some only. */
+  readonly collection?: string;
   /** Who the audit log names. Default: `library`. */
   readonly actor?: string;
 }
@@ -54,12 +56,8 @@ export interface SecureConnector {
  */
 export async function getAvailableSecretIds(connectorType: ConnectorType): Promise<string[]> {
   assertConnectorType(connectorType);
-  const { secretManager, workspace, audit } = readConfig();
-  const directory = withDirectoryAudit(
-    openDirectory(secretManager, workspace, systemClock.now),
-    fileAuditLog(audit, systemClock.now),
-    { manager: 'default', workspace, actor: 'library' },
-  );
+  const config = readConfig();
+  const directory = credentialsOf(config).directory(defaultOf(config), config.workspace, 'library');
   return (await Array.fromAsync(directory.list({ connectorType }))).map(({ id }) => id);
 }
 
@@ -82,22 +80,31 @@ export function createSecureCloudStorageConnector(
   });
   const limits = new Limits(systemClock);
   const open = async (reason: string) => {
-    const { secretManager, workspace, audit, allowedEndpoints, ambientCredentials } = readConfig();
+    const config = readConfig();
+    const credentials = credentialsOf(config);
+    const { manager, secretId, version } = parseReference(credentialId, config.secretManagers, defaultOf(config));
     return openSource(
       {
         connectorType,
-        manager: 'default',
-        workspace,
-        credentialId,
+        manager,
+        workspace: config.workspace,
+        credentialId: secretId,
+        credentialVersion: version,
+        credentialFields: settings.credentialFields ?? null,
+        collection: settings.collection ?? null,
         path: settings.path,
         settings: settings.settings,
         beginning: commonBeginning(settings.include ?? []),
         purpose: { actor: settings.actor ?? 'library', reason },
       },
       {
-        reader: withAudit(withPatience(openReader(secretManager), systemClock), fileAuditLog(audit, systemClock.now)),
-        directory: openDirectory(secretManager, workspace, systemClock.now),
-        runtime: { clock: systemClock, egress: createEgress(allowedEndpoints), ambient: ambientCredentials },
+        reader: credentials.reader,
+        directory: (name) => credentials.directory(name, config.workspace, 'library'),
+        runtime: {
+          clock: systemClock,
+          egress: createEgress(config.allowedEndpoints),
+          ambient: config.ambientCredentials,
+        },
         limits,
       },
     );
@@ -122,6 +129,22 @@ export function createSecureCloudStorageConnector(
       }
     },
   };
+}
+
+function defaultOf({ secretManagers }: Config): string {
+  if (secretManagers.default) return secretManagers.default;
+  throw new SecretManagerNotConfiguredError();
+}
+
+/** Of the deployment's own managers; those that workspaces registered are in the database, which the library does not open. */
+function credentialsOf({ secretManagers, audit, allowedEndpoints }: Config): Credentials {
+  return openCredentials({
+    declared: secretManagers,
+    audit: fileAuditLog(audit, systemClock.now),
+    clock: systemClock,
+    egress: createEgress(allowedEndpoints),
+    registered: async () => null,
+  });
 }
 
 async function* listEntries(

@@ -237,6 +237,7 @@ describe('audit', () => {
     access: async () => ({
       ref: { manager: 'm', workspace: 'w', secretId: 's', version: '7' },
       connectorType: 's3' as const,
+      scope: null,
       value: new Secret({ k: 'canary' }),
     }),
   };

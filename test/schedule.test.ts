@@ -76,7 +76,7 @@ test('of several schedulers one queues each due time, and what was missed runs o
     new Date(start),
   );
   const sweepAll = async () => {
-    const parts = { db, queue, clock, log: createLog('silent') };
+    const parts = { db, queue, clock, log: createLog('silent', String) };
     return (await Promise.all([1, 2, 3, 4, 5].map(() => sweepDueSources(parts)))).reduce(
       (sum, queued) => sum + queued,
       0,

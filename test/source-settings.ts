@@ -4,6 +4,8 @@ import type { SourceSettings } from '../src/collections/sources.ts';
 export const SOURCE_SETTINGS: SourceSettings = {
   connectorType: 's3',
   credentialManager: 'default',
+  credentialVersion: null,
+  credentialFields: null,
   credentialId: 'k',
   path: 's3://docs',
   settings: {},

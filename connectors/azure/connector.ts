@@ -5,12 +5,13 @@ import type { Operation } from '../../src/contract/error-rules.ts';
 import { NO_SETTINGS } from '../../src/contract/fields.ts';
 import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
+import { certificateExpiry } from '../entra/credential.ts';
 import { openContainer } from './client.ts';
 import { type AzureCredential, AzureFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage } from './listing.ts';
 import { type AzureLocation, parseLocation } from './location.ts';
-import { sasWarnings } from './sas.ts';
+import { sasExpiry, sasWarnings } from './sas.ts';
 
 export const azure: Connector<AzureCredential, AzureLocation> = {
   type: 'azure',
@@ -18,6 +19,10 @@ export const azure: Connector<AzureCredential, AzureLocation> = {
   credentialFields: AzureFields,
   settingsFields: NO_SETTINGS,
   parseCredential,
+  expiryOf: ({ proof }) => {
+    if (proof.kind === 'sas') return sasExpiry(proof.token);
+    return proof.kind === 'app' ? certificateExpiry(proof.app) : null;
+  },
   parseLocation,
   quotaOf: (credential) => credential.reveal().endpoint,
   open,

@@ -10,8 +10,14 @@ export function sasWarnings(token: string, now: number): string[] {
   return [...expiry(fields, now), ...rights(fields)];
 }
 
+/** When it ends; null: it does not say. */
+export function sasExpiry(token: string): Date | null {
+  const end = Date.parse(new URLSearchParams(token).get('se') ?? '');
+  return Number.isNaN(end) ? null : new Date(end);
+}
+
 function expiry(fields: URLSearchParams, now: number): string[] {
-  const end = Date.parse(fields.get('se') ?? '');
+  const end = sasExpiry(fields.toString())?.getTime() ?? Number.NaN;
   const start = Date.parse(fields.get('st') ?? '');
   if (start > now) return [`The SAS is valid only from ${new Date(start).toISOString()}.`];
   if (Number.isNaN(end)) {

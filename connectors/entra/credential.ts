@@ -90,6 +90,11 @@ export function complaintOf(fields: EntraFields): string | null {
   return null;
 }
 
+/** When the certificate ends; null: there is none. */
+export function certificateExpiry({ certificate }: EntraFields): Date | null {
+  return certificate ? new X509Certificate(certificate).validToDate : null;
+}
+
 export function isOrigin(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, username, pathname, search } = new URL(url);

@@ -26,6 +26,7 @@ export const s3: Connector<S3Credential, S3Location> = {
   credentialFields: S3Fields,
   settingsFields: NO_SETTINGS,
   parseCredential,
+  expiryOf: ({ expires_at }) => (expires_at ? new Date(expires_at) : null),
   parseLocation,
   quotaOf: (credential, { bucket }) => `${credential.reveal().endpoint ?? 'aws'} ${bucket}`,
   open,

@@ -15,6 +15,10 @@ export const S3Fields = z.strictObject({
     .optional()
     .meta({ description: 'Its secret. Without `auth` it is required.', writeOnly: true }),
   session_token: token.optional().meta({ description: 'The token of temporary keys.', writeOnly: true }),
+  expires_at: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .meta({ description: 'When temporary keys end, to be shown; such as the `Expiration` that STS tells.' }),
   auth: z.enum(['ambient', 'web_identity', 'anonymous']).optional().meta({
     description:
       'Instead of keys. `ambient`: the default provider chain of the machine (environment, profile, container, instance profile). `web_identity`: a token file, as EKS mounts it. Both only where the deployment lends them out. `anonymous`: unsigned, for public buckets.',

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { CheckReport, Connector, Entry, Runtime, Source } from '../../src/contract/connector.ts';
 import { ConnectorError, describeError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
+import { certificateExpiry } from '../entra/credential.ts';
 import { readContent } from './content.ts';
 import { parseCredential, type SharePointCredential, SharePointFields } from './credential.ts';
 import { listPage } from './delta.ts';
@@ -18,6 +19,7 @@ export const sharepoint: Connector<SharePointCredential, SharePointLocation> = {
   credentialFields: SharePointFields,
   settingsFields: SharePointSettings,
   parseCredential,
+  expiryOf: certificateExpiry,
   parseLocation,
   // Microsoft counts the requests of an application in a tenant.
   quotaOf: (credential) => {

@@ -3,6 +3,7 @@ import { access, mkdir } from 'node:fs/promises';
 import { listSources } from '../collections/sources.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
 import type { App } from '../main.ts';
+import { permitsForeign } from '../secrets/managers.ts';
 import { EXIT } from './exit.ts';
 import { type Globals, plural, print, printJson } from './present.ts';
 import { withApp } from './session.ts';
@@ -60,10 +61,10 @@ async function database(app: App): Promise<string> {
 
 async function secretManager(app: App): Promise<string> {
   const count = (await Array.fromAsync(app.secrets().list())).length;
-  const settings = app.config.secretManager;
+  const settings = app.config.secretManagers.byName.get(app.defaultManager)?.settings;
   if (settings?.backend === 'file' && count > 0) {
-    const { readIdentity } = await import('../secrets/file/keys.ts');
-    await readIdentity(settings);
+    const { readIdentities } = await import('../secrets/file/keys.ts');
+    await readIdentities(settings);
   }
   return `${settings?.backend}, ${plural(count, 'credential')}`;
 }
@@ -82,6 +83,12 @@ async function contentStore(app: App): Promise<string> {
 
 async function sources(app: App): Promise<string> {
   const all = await listSources(await app.database(), app.config.workspace);
-  for (const source of all) await app.secrets().describe(source.credentialId);
+  const { byName } = app.config.secretManagers;
+  for (const { credentialId, credentialManager } of all) {
+    const manager = byName.get(credentialManager) ?? byName.get(app.defaultManager);
+    // What another tool made has no description; whether it can be read, only a check of the source tells.
+    if (manager && permitsForeign(manager, credentialId)) continue;
+    await app.secrets(credentialManager).describe(credentialId);
+  }
   return `${plural(all.length, 'source')}, each with its credential`;
 }

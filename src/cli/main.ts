@@ -2,6 +2,8 @@ import { Command, CommanderError, Option } from 'commander';
 import { CONNECTOR_TYPES } from '../contract/connector.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
+import { globalsOf } from './globals.ts';
+import { addManagerCommands } from './secret-commands.ts';
 
 /** The commands with their help. What a command does is loaded when it runs, so that help costs nothing. */
 const program = new Command('lockgate')
@@ -13,6 +15,7 @@ const program = new Command('lockgate')
   .exitOverride();
 
 const type = (description: string) => new Option('--type <type>', description).choices([...CONNECTOR_TYPES]);
+const manager = () => new Option('--manager <name>', 'the secret manager; absent: the default one');
 const number = (text: string) => {
   const value = Number(text);
   if (Number.isFinite(value) && value >= 0) return value;
@@ -24,8 +27,17 @@ const secrets = program.command('secrets').description('credentials in the secre
 secrets
   .command('put <id>')
   .description('add a credential, or a new version of it, from standard input or a file')
-  .addOption(type('the connector type that it opens').makeOptionMandatory())
+  .addOption(
+    new Option('--type <type>', 'the connector type that it opens, or the database')
+      .choices([...CONNECTOR_TYPES, 'database'])
+      .makeOptionMandatory(),
+  )
   .option('--file <path>', 'read the credential from this file')
+  .addOption(manager())
+  .option('--for-collection <name>', 'may be used for this collection only; may be repeated', collect, [])
+  .option('--for-path <path>', 'may be used for this path and below only; may be repeated', collect, [])
+  .option('--any-use', 'may be used for everything again')
+  .option('--expires <time>', 'when it ends, where it does not say so itself')
   .addHelpText(
     'after',
     '\nExample:\n  lockgate secrets put my-creds --type s3 < credential.json\n\n  credential.json: { "access_key_id": "...", "secret_access_key": "...", "region": "eu-west-1" }\n  What else it may say: lockgate secrets schema --type s3',
@@ -40,16 +52,21 @@ secrets
   .command('list')
   .description('list credential IDs, never values')
   .addOption(type('only of this connector type'))
+  .addOption(manager())
   .action(async (options) => (await import('./secrets.ts')).list(globals(), options));
 secrets
   .command('describe <id>')
   .description('show a credential: its type, its versions, and the sources that use it')
-  .action(async (id) => (await import('./secrets.ts')).describe(globals(), id));
+  .addOption(manager())
+  .action(async (id, options) => (await import('./secrets.ts')).describe(globals(), id, options));
 secrets
   .command('remove <id>')
   .description('remove a credential with all its versions')
   .option('--force', 'also when sources use it')
+  .addOption(manager())
   .action(async (id, options) => (await import('./secrets.ts')).remove(globals(), id, options));
+
+addManagerCommands(secrets);
 
 const collections = program.command('collections').description('collections of documents');
 collections
@@ -71,7 +88,13 @@ sources
   .description('connect a collection with a bucket')
   .requiredOption('--collection <name>', 'the collection')
   .addOption(type('the connector type').makeOptionMandatory())
-  .requiredOption('--credential <id>', 'the ID of the credential in the secret manager')
+  .requiredOption('--credential <id>', 'the credential: my-creds, or my-manager:path/to/secret#version')
+  .option(
+    '--credential-field <field=name>',
+    'where a secret of another tool names its fields otherwise; may be repeated',
+    collect,
+    [],
+  )
   .requiredOption('--path <path>', 'such as s3://bucket/folder')
   .option('--include <glob>', 'only paths that match; may be repeated', collect, [])
   .option('--exclude <glob>', 'not paths that match; may be repeated', collect, [])
@@ -181,8 +204,8 @@ program
   .description('check the set-up and say what to fix')
   .action(async () => (await import('./doctor.ts')).doctor(globals()));
 
-function globals(): { json: boolean } {
-  return { json: program.opts().json === true };
+function globals() {
+  return globalsOf(program);
 }
 
 // A reader that has seen enough, such as `head`, is no failure.

@@ -75,6 +75,7 @@ function factsOf(run: RunRecord): [string, unknown][] {
     ['removed', run.removed],
     ['failed', run.failed],
     ['fetched', bytes(run.bytes)],
+    ['secret manager asked again', run.secretWaits],
     ['requests', run.requests],
     ['throttled', run.requestsThrottled],
     ['requests failed', run.requestsFailed],

@@ -1,24 +1,67 @@
-import { readFile } from 'node:fs/promises';
-import { credentialSchema, describeCredential, loadConnector } from '../../connectors/index.ts';
+import { checkCredential, credentialSchema, describeCredential } from '../../connectors/index.ts';
 import { listSources } from '../collections/sources.ts';
-import type { ConnectorType } from '../contract/connector.ts';
+import { CONNECTOR_TYPES, type ConnectorType } from '../contract/connector.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
-import { Secret } from '../contract/secret.ts';
+import { parseFields } from '../contract/fields.ts';
+import type { Secret } from '../contract/secret.ts';
+import type { SecretInfo, SecretMetadata, SecretScope } from '../contract/secret-manager.ts';
 import type { App } from '../main.ts';
+import { DatabaseCredential } from '../secrets/deployment.ts';
+import { hasReferences } from '../secrets/reference.ts';
+import { readSecret } from './input.ts';
 import { type Globals, plural, print, printFacts, printJson, printTable } from './present.ts';
 import { withApp } from './session.ts';
 
-const MAX_INPUT_BYTES = 256 * 1024;
+interface PutOptions {
+  readonly type: ConnectorType | 'database';
+  readonly file?: string;
+  readonly manager?: string;
+  readonly forCollection: string[];
+  readonly forPath: string[];
+  readonly anyUse?: boolean;
+  readonly expires?: string;
+}
 
-export function put(globals: Globals, id: string, options: { type: ConnectorType; file?: string }): Promise<void> {
+export function put(globals: Globals, id: string, options: PutOptions): Promise<void> {
   return withApp(async (app) => {
-    const credential = parseJson(await readCredential(options.file));
-    const connector = await loadConnector(options.type);
-    credential.map(connector.parseCredential);
-    const info = await app.secrets().put(id, options.type, credential);
+    const usage = 'lockgate secrets put <id> --type <type> < credential.json';
+    const credential = parseJson(await readSecret(options.file, usage));
+    const composed = hasReferences(credential);
+    const expiry = composed ? null : await check(options.type, credential);
+    const metadata = metadataOf(options, expiry);
+    const info = await app.secrets(options.manager).put(id, options.type, credential, metadata);
     if (globals.json) return printJson(info);
-    print(`Stored ${id}, version ${info.versions?.[0]?.version}, for connector type ${options.type}.`);
+    print(`Stored ${id}, version ${info.versions?.[0]?.version}, for ${describeType(options.type)}.`);
+    if (composed) print('Its fields are put together, and checked, when it is used.');
+    if (info.expiresAt) print(`It ends ${date(info.expiresAt)?.toISOString()}.`);
   });
+}
+
+async function check(type: ConnectorType | 'database', credential: Secret<unknown>): Promise<Date | null> {
+  if (type !== 'database') return checkCredential(type, credential);
+  credential.map((value) => parseFields(DatabaseCredential, value, 'invalid_credential', 'database credential'));
+  return null;
+}
+
+function metadataOf(options: PutOptions, expiry: Date | null): SecretMetadata {
+  const { forCollection: collections, forPath: paths, anyUse, expires } = options;
+  if (anyUse && (collections.length > 0 || paths.length > 0))
+    throw new InputError('invalid_scope', 'Give either --any-use or --for-collection and --for-path.');
+  if (expires !== undefined && Number.isNaN(Date.parse(expires)))
+    throw new InputError('invalid_time', '--expires is no time.', 'Such as 2027-03-31 or 2027-03-31T12:00:00Z');
+  const expiresAt = expires ? new Date(expires) : expiry;
+  const scope: SecretScope = {
+    ...(collections.length > 0 ? { collections } : {}),
+    ...(paths.length > 0 ? { paths } : {}),
+  };
+  return {
+    ...(anyUse || collections.length > 0 || paths.length > 0 ? { scope } : {}),
+    ...(expiresAt ? { expiresAt: expiresAt.toISOString() } : {}),
+  };
+}
+
+function describeType(type: SecretInfo['connectorType']): string {
+  return CONNECTOR_TYPES.some((known) => known === type) ? `connector type ${type}` : `the ${type}`;
 }
 
 /** What a credential of a type is made of; with `--json`, its JSON Schema. */
@@ -30,37 +73,55 @@ export async function schema(globals: Globals, options: { type: ConnectorType })
   }
 }
 
-export function list(globals: Globals, options: { type?: ConnectorType }): Promise<void> {
+export function list(globals: Globals, options: { type?: ConnectorType; manager?: string }): Promise<void> {
   return withApp(async (app) => {
     const filter = options.type ? { connectorType: options.type } : undefined;
-    const items = await Array.fromAsync(app.secrets().list(filter));
+    const items = await Array.fromAsync(app.secrets(options.manager).list(filter));
     if (globals.json) return printJson({ items });
     printTable(
-      ['id', 'type', 'versions', 'latest since'],
-      items.map((each) => [each.id, each.connectorType, each.versions?.length, date(each.versions?.[0]?.createdAt)]),
+      ['id', 'type', 'versions', 'latest since', 'ends'],
+      items.map((each) => [
+        each.id,
+        each.connectorType,
+        each.versions?.length,
+        date(each.versions?.[0]?.createdAt),
+        date(each.expiresAt),
+      ]),
       'There is no credential yet. Add one: lockgate secrets put my-creds --type s3 < credential.json',
     );
   });
 }
 
-export function describe(globals: Globals, id: string): Promise<void> {
+export function describe(globals: Globals, id: string, options: { manager?: string }): Promise<void> {
   return withApp(async (app) => {
-    const info = await app.secrets().describe(id);
-    const sources = await usersOf(app, id);
+    const info = await app.secrets(options.manager).describe(id);
+    const sources = await usersOf(app, id, options.manager);
     if (globals.json) return printJson({ ...info, sources });
+    const [latest, ...older] = info.versions ?? [];
     printFacts([
       ['id', info.id],
       ['type', info.connectorType],
-      ['versions', info.versions?.map(({ version }) => version).join(', ')],
-      ['latest since', date(info.versions?.[0]?.createdAt)],
+      ['latest version', latest?.version],
+      ['since', date(latest?.createdAt)],
+      ['age', age(latest?.createdAt)],
+      ['ends', endText(info.expiresAt)],
+      ['only for collections', info.scope?.collections?.join(', ')],
+      ['only for paths', info.scope?.paths?.join(', ')],
       ['used by', sources.map((source) => `${source.collection}: ${source.path}`).join('; ')],
     ]);
+    if (older.length === 0) return;
+    print('\nOlder versions:');
+    printTable(
+      ['version', 'since', 'age'],
+      older.map(({ version, createdAt }) => [version, date(createdAt), age(createdAt)]),
+      '',
+    );
   });
 }
 
-export function remove(globals: Globals, id: string, options: { force?: boolean }): Promise<void> {
+export function remove(globals: Globals, id: string, options: { force?: boolean; manager?: string }): Promise<void> {
   return withApp(async (app) => {
-    const sources = await usersOf(app, id);
+    const sources = await usersOf(app, id, options.manager);
     if (sources.length > 0 && !options.force) {
       throw new LockgateError(
         'credential_in_use',
@@ -68,43 +129,18 @@ export function remove(globals: Globals, id: string, options: { force?: boolean 
         'Remove the sources first, or add --force to remove it all the same; they fail from then on.',
       );
     }
-    await app.secrets().remove(id);
+    await app.secrets(options.manager).remove(id);
     if (globals.json) return printJson({ removed: id });
     print(`Removed ${id} with all its versions.`);
   });
 }
 
-async function usersOf(app: App, id: string) {
+async function usersOf(app: App, id: string, manager: string = app.defaultManager) {
   const db = await app.database();
+  const names = app.namesOf(manager);
   return (await listSources(db, app.config.workspace))
-    .filter((source) => source.credentialId === id)
+    .filter((source) => source.credentialId === id && names.includes(source.credentialManager))
     .map(({ id: sourceId, collection, path }) => ({ id: sourceId, collection, path }));
-}
-
-async function readCredential(file: string | undefined): Promise<Secret<string>> {
-  if (file !== undefined) {
-    return new Secret(
-      await readFile(file, 'utf8').catch((error: { code?: string }) => {
-        throw new InputError('unreadable_file', `The file cannot be read (${error.code ?? 'unknown'}).`);
-      }),
-    );
-  }
-  if (process.stdin.isTTY) {
-    throw new InputError(
-      'no_credential',
-      'The credential comes from standard input, so that it is in no argument and no history.',
-      'lockgate secrets put <id> --type <type> < credential.json',
-    );
-  }
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of process.stdin) {
-    size += chunk.length;
-    if (size > MAX_INPUT_BYTES)
-      throw new InputError('credential_too_large', 'Standard input is too long for a credential.');
-    chunks.push(chunk);
-  }
-  return new Secret(Buffer.concat(chunks).toString('utf8'));
 }
 
 function parseJson(text: Secret<string>): Secret<unknown> {
@@ -124,4 +160,16 @@ function parseJson(text: Secret<string>): Secret<unknown> {
 
 function date(text: string | null | undefined): Date | null {
   return text ? new Date(text) : null;
+}
+
+const DAY_MS = 24 * 3_600_000;
+
+function age(createdAt: string | null | undefined): string | null {
+  return createdAt ? plural(Math.floor((Date.now() - Date.parse(createdAt)) / DAY_MS), 'day') : null;
+}
+
+function endText(expiresAt: string | null): string | null {
+  if (!expiresAt) return null;
+  const left = Math.floor((Date.parse(expiresAt) - Date.now()) / DAY_MS);
+  return `${expiresAt.slice(0, 19).replace('T', ' ')} (${left < 0 ? 'ended' : `in ${plural(left, 'day')}`})`;
 }

@@ -11,11 +11,14 @@ import {
   type SourceRecord,
 } from '../collections/sources.ts';
 import type { ConnectorType } from '../contract/connector.ts';
-import { InputError, LockgateError } from '../contract/errors.ts';
+import { CredentialNotFoundError, InputError, LockgateError } from '../contract/errors.ts';
 import { runLock } from '../jobs/crawl.ts';
 import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
 import { locate, openSource } from '../jobs/open-source.ts';
-import { type App, DEFAULT_MANAGER } from '../main.ts';
+import { assertScope } from '../jobs/scope.ts';
+import type { App } from '../main.ts';
+import { permitsForeign } from '../secrets/managers.ts';
+import { formatReference, parseReference, type Reference } from '../secrets/reference.ts';
 import { compileSelection } from '../sync/selection.ts';
 import { EXIT } from './exit.ts';
 import { type Globals, print, printFacts, printJson, printTable } from './present.ts';
@@ -31,6 +34,7 @@ interface AddOptions {
   readonly include: string[];
   readonly exclude: string[];
   readonly set: string[];
+  readonly credentialField: string[];
   readonly maxBytes?: number;
   readonly cron?: string;
   readonly timezone: string;
@@ -48,7 +52,8 @@ export function add(globals: Globals, options: AddOptions): Promise<void> {
     const rules = { include: options.include, exclude: options.exclude, maxBytes: options.maxBytes ?? null };
     compileSelection(rules);
     if (options.guardShare > 1) throw new InputError('invalid_guard', '--guard-share is a share, from 0 to 1.');
-    await assertCredential(app, options);
+    const reference = parseReference(options.credential, app.config.secretManagers, app.defaultManager);
+    await assertCredential(app, reference, options);
     const db = await app.database();
     const collection = await findCollection(db, app.config.workspace, options.collection);
     const source = await addSource(
@@ -57,8 +62,10 @@ export function add(globals: Globals, options: AddOptions): Promise<void> {
       collection.id,
       {
         connectorType: options.type,
-        credentialManager: DEFAULT_MANAGER,
-        credentialId: options.credential,
+        credentialManager: reference.manager,
+        credentialId: reference.secretId,
+        credentialVersion: reference.version,
+        credentialFields: parseFieldNames(options.credentialField),
         path: options.path,
         settings,
         ...rules,
@@ -78,6 +85,22 @@ export function add(globals: Globals, options: AddOptions): Promise<void> {
     );
     print(`Sync it now: lockgate sync ${options.collection}`);
   });
+}
+
+/** `ours=theirs` each; null: none. */
+function parseFieldNames(words: readonly string[]): Record<string, string> | null {
+  if (words.length === 0) return null;
+  return Object.fromEntries(
+    words.map((word) => {
+      const [, ours, theirs] = /^([a-z_][a-z0-9_]{0,39})=(.{1,128})$/i.exec(word) ?? [];
+      if (ours && theirs) return [ours, theirs];
+      throw new InputError(
+        'invalid_settings',
+        '--credential-field takes field=name in the secret.',
+        'Such as --credential-field access_key_id=AWS_ACCESS_KEY_ID',
+      );
+    }),
+  );
 }
 
 /** `name=value` each; a value that is JSON, such as `true`, is taken as that. */
@@ -108,8 +131,21 @@ function scheduleOf(options: AddOptions): { schedule: Schedule | null; firstDueA
   return { schedule, firstDueAt: nextDueTime(schedule, now) };
 }
 
-async function assertCredential(app: App, options: AddOptions): Promise<void> {
-  const info = await app.secrets().describe(options.credential);
+/** Early and friendly; what counts is what the worker finds when it accesses the secret. */
+async function assertCredential(app: App, { manager, secretId }: Reference, options: AddOptions): Promise<void> {
+  const declared = app.config.secretManagers.byName.get(manager);
+  const info = await app
+    .secrets(manager)
+    .describe(secretId)
+    .catch((error) => {
+      // A secret of another tool has no description of ours.
+      const foreign = declared ? permitsForeign(declared, secretId) : true;
+      if (foreign && (error instanceof CredentialNotFoundError || error instanceof InputError)) return null;
+      throw error;
+    });
+  if (!info) return;
+  const ref = { manager, workspace: app.config.workspace, secretId, version: '' };
+  assertScope({ scope: info.scope, ref }, { path: options.path, collection: options.collection });
   if (info.connectorType === options.type) return;
   throw new LockgateError(
     'credential_wrong_type',
@@ -127,6 +163,9 @@ export function check(globals: Globals, id: string): Promise<void> {
         manager: record.credentialManager,
         workspace: record.workspace,
         credentialId: record.credentialId,
+        credentialVersion: record.credentialVersion,
+        credentialFields: record.credentialFields,
+        collection: record.collection,
         path: record.path,
         settings: record.settings,
         purpose: { actor: 'cli', reason: 'check', sourceId: record.id },
@@ -163,7 +202,10 @@ export function printSources(sources: readonly SourceRecord[]): void {
       each.id,
       each.collection,
       each.path,
-      each.credentialId,
+      formatReference(
+        { manager: each.credentialManager, secretId: each.credentialId, version: each.credentialVersion },
+        'default',
+      ),
       each.documents,
       each.autoSync ? each.nextDueAt : null,
     ]),

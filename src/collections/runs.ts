@@ -28,6 +28,8 @@ export interface RunRecord {
   readonly requests: number;
   readonly requestsThrottled: number;
   readonly requestsFailed: number;
+  /** How often the secret manager had to be asked again. */
+  readonly secretWaits: number;
   readonly listingComplete: boolean;
   readonly credentialVersion: string | null;
   readonly error: { code: string; message: string; hint?: string } | null;
@@ -40,7 +42,8 @@ const SELECT = `
   select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, r.pages, r.listed,
          r.excluded, r.unchanged, r.added, r.changed, r.moved, r.removed, r.failed, r.bytes, r.planned,
          r.planned_bytes as "plannedBytes", r.missing, r.requests, r.requests_throttled as "requestsThrottled",
-         r.requests_failed as "requestsFailed", r.listing_complete as "listingComplete",
+         r.requests_failed as "requestsFailed", r.secret_waits as "secretWaits",
+         r.listing_complete as "listingComplete",
          r.credential_version as "credentialVersion", r.error, r.created_at as "createdAt",
          r.started_at as "startedAt", r.finished_at as "finishedAt"
     from lockgate.run r
@@ -82,6 +85,10 @@ export async function takeRun(db: Queryable, id: string, worker: string): Promis
 
 export async function noteCredentialVersion(db: Queryable, id: string, version: string): Promise<void> {
   await db.query('update lockgate.run set credential_version = $2 where id = $1', [id, version]);
+}
+
+export async function noteSecretWait(db: Queryable, id: string): Promise<void> {
+  await db.query('update lockgate.run set secret_waits = secret_waits + 1 where id = $1', [id]);
 }
 
 export async function noteRequests(

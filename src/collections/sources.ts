@@ -13,6 +13,10 @@ export interface SourceSettings {
   readonly connectorType: ConnectorType;
   readonly credentialManager: string;
   readonly credentialId: string;
+  /** Null: the latest. */
+  readonly credentialVersion: string | null;
+  /** From our names of fields to those of the secret; null: they are the same. */
+  readonly credentialFields: Readonly<Record<string, string>> | null;
   readonly path: string;
   /** What only the connector understands. */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -40,7 +44,8 @@ export interface SourceRecord extends SourceSettings {
 const SELECT = `
   select s.id, c.workspace, s.collection_id as "collectionId", c.name as collection,
          s.connector_type as "connectorType", s.credential_manager as "credentialManager",
-         s.credential_id as "credentialId", s.path, s.settings, s.include, s.exclude, s.max_bytes as "maxBytes",
+         s.credential_id as "credentialId", s.credential_version as "credentialVersion",
+         s.credential_fields as "credentialFields", s.path, s.settings, s.include, s.exclude, s.max_bytes as "maxBytes",
          s.auto_sync as "autoSync", s.schedule, s.guard_documents as "guardDocuments",
          s.guard_share as "guardShare", s.document_count as documents, s.byte_count as bytes,
          s.next_due_at as "nextDueAt", s.last_completed_at as "lastCompletedAt", s.created_at as "createdAt"
@@ -57,8 +62,9 @@ export async function addSource(
   const id = newId();
   await db.query(
     `insert into lockgate.source (id, collection_id, connector_type, credential_manager, credential_id, path, include,
-       exclude, max_bytes, auto_sync, schedule, next_due_at, guard_documents, guard_share, settings)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+       exclude, max_bytes, auto_sync, schedule, next_due_at, guard_documents, guard_share, settings,
+       credential_version, credential_fields)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
     [
       id,
       collectionId,
@@ -75,6 +81,8 @@ export async function addSource(
       settings.guardDocuments,
       settings.guardShare,
       JSON.stringify(settings.settings),
+      settings.credentialVersion,
+      settings.credentialFields ? JSON.stringify(settings.credentialFields) : null,
     ],
   );
   return findSource(db, workspace, id);

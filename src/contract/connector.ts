@@ -20,6 +20,8 @@ export interface Connector<Credential, Location> {
    * `settingsFields`.
    */
   parseLocation(path: string, beginning?: string, settings?: unknown): Location;
+  /** When a credential ends, as far as it says so itself. */
+  expiryOf?(credential: Credential): Date | null;
   /** Names whose requests the source counts together: a bucket, or an app in a tenant. It holds no secret. */
   quotaOf(credential: Secret<Credential>, location: Location): string;
   open(credential: Secret<Credential>, location: Location, runtime: Runtime): Source;

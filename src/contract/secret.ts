@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 const MASK = '[secret]';
 
@@ -21,6 +23,11 @@ export class Secret<T> {
   /** Transforms the value without unwrapping it. Errors thrown by `transform` pass through: they must not quote it. */
   map<U>(transform: (value: T) => U): Secret<U> {
     return new Secret(transform(this.#value));
+  }
+
+  /** Whether the other holds the same value, without unwrapping either. */
+  equals(other: Secret<unknown>): boolean {
+    return isDeepStrictEqual(this.#value, other.#value);
   }
 
   toString(): string {

@@ -13,8 +13,8 @@ export type DatabaseTarget =
   | { readonly kind: 'embedded'; readonly folder: string };
 
 /** Opens the deployment's PostgreSQL, or the embedded one, with the schema brought up to date. */
-export async function openDatabase(target: DatabaseTarget): Promise<OpenDatabase> {
-  const db = target.kind === 'url' ? openUrl(target.url) : await openEmbedded(target.folder);
+export async function openDatabase(target: DatabaseTarget, login: Login | null = null): Promise<OpenDatabase> {
+  const db = target.kind === 'url' ? openUrl(target.url, login) : await openEmbedded(target.folder);
   try {
     await migrate(db);
     return db;
@@ -24,9 +24,19 @@ export async function openDatabase(target: DatabaseTarget): Promise<OpenDatabase
   }
 }
 
-function openUrl(url: Secret<string>): OpenDatabase {
+/** The user and the password, from where they are kept; asked for again when the server refuses them. */
+export type Login = () => Promise<Secret<{ readonly username: string; readonly password: string }>>;
+
+function openUrl(url: Secret<string>, login: Login | null): OpenDatabase {
   // The deployment's own secret, not a source's: it goes to the driver here and nowhere else.
-  return openPool({ connectionString: url.reveal() }, MAX_CONNECTIONS);
+  if (!login) return openPool({ connectionString: url.reveal() }, MAX_CONNECTIONS);
+  return openPool(async () => {
+    const { username, password } = (await login()).reveal();
+    const own = new URL(url.reveal());
+    own.username = encodeURIComponent(username);
+    own.password = encodeURIComponent(password);
+    return { connectionString: own.href };
+  }, MAX_CONNECTIONS);
 }
 
 async function openEmbedded(folder: string): Promise<OpenDatabase> {

@@ -13,31 +13,86 @@ const types = {
     oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text'),
 } as pg.CustomTypesConfig;
 
-/** Opens a pool. `onClose` runs after the last connection has ended. */
+export type PoolTarget = { connectionString: string } | { host: string; port: number; user: string; database: string };
+
+/**
+ * Opens a pool. A target that is a function is asked for when the first connection is made, and again when the server refuses
+ * the login. `onClose` runs after the last connection has ended.
+ */
 export function openPool(
-  target: { connectionString: string } | { host: string; port: number; user: string; database: string },
+  target: PoolTarget | (() => Promise<PoolTarget>),
   maxConnections: number,
   onClose: () => Promise<void> = async () => undefined,
 ): OpenDatabase {
-  const pool = new pg.Pool({
-    ...target,
-    max: maxConnections,
-    types,
-    application_name: 'lockgate',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-  });
-  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
-  pool.on('error', () => undefined);
+  const pools = new LoggedInPools(target, maxConnections);
   return {
     query: <Row>(text: string, values: readonly unknown[] = []) =>
-      orUnavailable(pool.query(text, [...values]).then(({ rows }) => rows as Row[])),
-    transaction: (work) => orUnavailable(transaction(pool, work)),
-    tryLock: (key) => orUnavailable(tryLock(pool, key)),
+      pools.use((pool) => pool.query(text, [...values]).then(({ rows }) => rows as Row[])),
+    transaction: (work) => pools.use((pool) => transaction(pool, work)),
+    tryLock: (key) => pools.use((pool) => tryLock(pool, key)),
     [Symbol.asyncDispose]: async () => {
-      await pool.end();
+      await pools.end();
       await onClose();
     },
   };
+}
+
+/** What PostgreSQL says of a user or a password that it does not take: before anything was done. */
+const LOGIN_REFUSED: readonly string[] = ['28P01', '28000'];
+
+/** The pool of the current login, and those of earlier ones while they are in use. */
+class LoggedInPools {
+  readonly #target: () => Promise<PoolTarget>;
+  readonly #fixed: boolean;
+  readonly #max: number;
+  readonly #all: pg.Pool[] = [];
+  #current: Promise<pg.Pool> | undefined;
+
+  constructor(target: PoolTarget | (() => Promise<PoolTarget>), maxConnections: number) {
+    this.#fixed = typeof target !== 'function';
+    this.#target = typeof target === 'function' ? target : async () => target;
+    this.#max = maxConnections;
+  }
+
+  async use<T>(work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+    this.#current ??= this.#open();
+    const used = this.#current;
+    try {
+      return await orUnavailable(this.#ready(used).then(work));
+    } catch (error) {
+      if (this.#fixed || !LOGIN_REFUSED.includes((error as { code?: string }).code ?? '')) throw error;
+      // The password has changed: those who find out together ask for it once.
+      if (this.#current === used) this.#current = this.#open();
+      return await orUnavailable(this.#ready(this.#current).then(work));
+    }
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#all.map((pool) => pool.end()));
+  }
+
+  async #ready(opening: Promise<pg.Pool>): Promise<pg.Pool> {
+    try {
+      return await opening;
+    } catch (error) {
+      if (this.#current === opening) this.#current = undefined;
+      throw error;
+    }
+  }
+
+  async #open(): Promise<pg.Pool> {
+    const pool = new pg.Pool({
+      ...(await this.#target()),
+      max: this.#max,
+      types,
+      application_name: 'lockgate',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    });
+    // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+    pool.on('error', () => undefined);
+    this.#all.push(pool);
+    return pool;
+  }
 }
 
 /** PostgreSQL's classes for a lost connection and a server that goes down or comes up, and what sockets say of one that is not there. */

@@ -4,7 +4,7 @@ import { findSource, type SourceRecord } from '../collections/sources.ts';
 import type { Clock } from '../contract/connector.ts';
 import type { ContentStore } from '../contract/content-store.ts';
 import type { Database } from '../contract/database.ts';
-import { describeError, LockgateError } from '../contract/errors.ts';
+import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
 import { RequestCounts } from '../layers/metered.ts';
 import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
@@ -88,6 +88,9 @@ async function execute(
       manager: record.credentialManager,
       workspace: record.workspace,
       credentialId: record.credentialId,
+      credentialVersion: record.credentialVersion,
+      credentialFields: record.credentialFields,
+      collection: record.collection,
       path: record.path,
       settings: record.settings,
       beginning: commonBeginning(record.include),
@@ -96,7 +99,8 @@ async function execute(
     { ...parts.sourceParts(record.workspace), meter },
   );
   await using _closing = source;
-  await noteCredentialVersion(parts.db, run.id, credentialVersion);
+  const opened = credentialVersion();
+  await noteCredentialVersion(parts.db, run.id, opened);
   try {
     return await executeRun(
       {
@@ -111,11 +115,30 @@ async function execute(
       },
       signal,
     );
+  } catch (error) {
+    throw withVersion(error, record.credentialId, credentialVersion());
   } finally {
+    const used = credentialVersion();
+    if (used !== opened) await noteCredentialVersion(parts.db, run.id, used).catch(() => undefined);
     // How the run ended matters more than that these were lost.
     await noteRequests(parts.db, run.id, meter).catch(() => undefined);
   }
 }
+
+/** A source that does not take the credential: which version that was. */
+function withVersion(error: unknown, id: string, version: string): unknown {
+  if (!(error instanceof ConnectorError) || !REJECTIONS.includes(error.code)) return error;
+  const { code, message, operation, status, requestId, hint } = error;
+  return new ConnectorError(code, `${message} The credential was "${id}", version ${version}.`, {
+    operation,
+    retryable: false,
+    ...(status ? { status } : {}),
+    ...(requestId ? { requestId } : {}),
+    ...(hint ? { hint } : {}),
+  });
+}
+
+const REJECTIONS: readonly string[] = ['credential_rejected', 'permission_denied'];
 
 /** What says nothing of the run: another attempt goes on from the checkpoint, or another worker already has. */
 const INTERRUPTIONS: readonly string[] = ['run_lost', 'database_unavailable'];

@@ -9,12 +9,20 @@ import { withRenewal } from '../layers/renew.ts';
 import { withRetry } from '../layers/retry.ts';
 import { withTimeout } from '../layers/timeout.ts';
 import { withVerification } from '../layers/verify.ts';
+import { mapFields } from './field-mapping.ts';
+import { assertScope } from './scope.ts';
 
 export interface SourceRequest {
   readonly connectorType: ConnectorType;
   readonly manager: string;
   readonly workspace: string;
   readonly credentialId: string;
+  /** Absent or null: the latest. */
+  readonly credentialVersion?: string | null;
+  /** From our names of fields to those of the secret. */
+  readonly credentialFields?: Readonly<Record<string, string>> | null;
+  /** The name of the collection that the documents are for; null: none. */
+  readonly collection?: string | null;
   readonly path: string;
   /** What only the connector understands. */
   readonly settings?: unknown;
@@ -25,7 +33,7 @@ export interface SourceRequest {
 
 export interface SourceParts {
   readonly reader: SecretReader;
-  readonly directory: SecretDirectory;
+  readonly directory: (manager: string) => SecretDirectory;
   readonly runtime: Omit<Runtime, 'slowDown'>;
   readonly limits: Limits;
   /** Hears of every request. */
@@ -48,15 +56,19 @@ export class Limits {
   }
 }
 
+export interface OpenedSource {
+  readonly source: Source;
+  readonly listing: Capabilities['listing'];
+  /** The version of the credential that is in use; another one after a rotation. */
+  credentialVersion(): string;
+}
+
 /**
  * Looks the credential up, opens the connector with it, and puts the layers around it. Throws the secret manager's
  * errors, and `credential_malformed` when the secret is not of the connector's form. The credential lives as long as
  * the source: dispose of it.
  */
-export async function openSource(
-  request: SourceRequest,
-  parts: SourceParts,
-): Promise<{ source: Source; listing: Capabilities['listing']; credentialVersion: string }> {
+export async function openSource(request: SourceRequest, parts: SourceParts): Promise<OpenedSource> {
   const connector = await loadConnector(request.connectorType);
   const location = locate(connector, request);
   const accessed = await access(request, parts);
@@ -76,7 +88,7 @@ export async function openSource(
   const limited = withLimit(metered, limit);
   const retried = withRetry(limited, connector.capabilities.ranges, parts.runtime.clock);
   const { listing } = connector.capabilities;
-  return { source: withVerification(retried), listing, credentialVersion: version };
+  return { source: withVerification(retried), listing, credentialVersion: () => version };
 }
 
 /** What a source names, as the connector understands it. Throws `InputError` for a bad path and for bad settings. */
@@ -89,17 +101,27 @@ export function locate(
   return connector.parseLocation(path, beginning, parsed);
 }
 
-async function access({ manager, workspace, credentialId, purpose, connectorType }: SourceRequest, parts: SourceParts) {
+async function access(request: SourceRequest, parts: SourceParts): Promise<AccessedSecret> {
+  const { manager, workspace, credentialId, credentialVersion, credentialFields, purpose, connectorType } = request;
+  const ref = {
+    manager,
+    workspace,
+    secretId: credentialId,
+    ...(credentialVersion ? { version: credentialVersion } : {}),
+  };
   try {
-    const accessed = await parts.reader.access({ manager, workspace, secretId: credentialId }, purpose);
-    if (accessed.connectorType === connectorType) return accessed;
+    const accessed = await parts.reader.access(ref, purpose);
+    assertScope(accessed, request);
+    if (accessed.connectorType === null || accessed.connectorType === connectorType) {
+      return credentialFields ? { ...accessed, value: mapFields(accessed.value, credentialFields, ref) } : accessed;
+    }
     throw new CredentialUnusableError(
       'credential_wrong_type',
       `"${credentialId}" is a credential of type ${accessed.connectorType}, not ${connectorType}.`,
       `List the fitting ones: lockgate secrets list --type ${connectorType}`,
     );
   } catch (error) {
-    if (error instanceof CredentialNotFoundError && (await isEmpty(parts.directory, connectorType))) {
+    if (error instanceof CredentialNotFoundError && (await isEmpty(parts.directory(manager), connectorType))) {
       throw new NoSecretIdsError(connectorType);
     }
     throw error;
@@ -107,8 +129,13 @@ async function access({ manager, workspace, credentialId, purpose, connectorType
 }
 
 async function isEmpty(directory: SecretDirectory, connectorType: ConnectorType): Promise<boolean> {
-  for await (const _ of directory.list({ connectorType })) return false;
-  return true;
+  try {
+    for await (const _ of directory.list({ connectorType })) return false;
+    return true;
+  } catch {
+    // Who reads need not be allowed to list; then it is only not found.
+    return false;
+  }
 }
 
 function parsed(connector: AnyConnector, accessed: AccessedSecret) {

@@ -27,24 +27,33 @@ export function withDirectoryAudit(
   audit: AuditLog,
   who: { readonly manager: string; readonly workspace: string; readonly actor: string },
 ): SecretDirectory {
-  const audited = async <T>(action: AuditEvent['action'], secretId: string, work: () => Promise<T>): Promise<T> => {
-    const event = { action, actor: who.actor, secret: { manager: who.manager, workspace: who.workspace, secretId } };
-    await audit.append({ ...event, outcome: 'attempt' });
-    try {
-      const result = await work();
-      await audit.append({ ...event, outcome: 'ok' });
-      return result;
-    } catch (error) {
-      await audit.append({ ...event, outcome: 'refused' });
-      throw error;
-    }
-  };
+  const { manager, workspace, actor } = who;
+  const audited = <T>(action: AuditEvent['action'], secretId: string, work: () => Promise<T>): Promise<T> =>
+    noted(audit, { action, actor, secret: { manager, workspace, secretId } }, work);
   return {
     list: async function* (filter) {
       yield* await audited('secret.list', '*', () => Array.fromAsync(directory.list(filter)));
     },
     describe: (id) => audited('secret.describe', id, () => directory.describe(id)),
-    put: (id, type, credential) => audited('secret.put', id, () => directory.put(id, type, credential)),
+    put: (id, type, credential, metadata) =>
+      audited('secret.put', id, () => directory.put(id, type, credential, metadata)),
     remove: (id) => audited('secret.remove', id, () => directory.remove(id)),
   };
+}
+
+/** Does what is written down first, and writes down how it went. */
+export async function noted<T>(
+  audit: AuditLog,
+  event: Omit<AuditEvent, 'outcome'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  await audit.append({ ...event, outcome: 'attempt' });
+  try {
+    const result = await work();
+    await audit.append({ ...event, outcome: 'ok' });
+    return result;
+  } catch (error) {
+    await audit.append({ ...event, outcome: 'refused' });
+    throw error;
+  }
 }

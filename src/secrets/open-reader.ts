@@ -1,12 +1,10 @@
-import { SecretManagerNotConfiguredError } from '../contract/errors.ts';
 import type { SecretReader } from '../contract/secret-manager.ts';
 import { openEnvReader } from './env/reader.ts';
 import { openFileReader } from './file/reader.ts';
-import type { ManagerSettings } from './open-directory.ts';
+import type { ManagerSettings } from './managers.ts';
 
 /** The half that reads values: for crawler workers and the library only. */
 export function openReader(settings: ManagerSettings): SecretReader {
-  if (!settings) throw new SecretManagerNotConfiguredError();
   if (settings.backend === 'gcp') {
     return lazyReader(async () => (await import('./gcp/reader.ts')).openGcpReader(settings));
   }
@@ -18,6 +16,9 @@ export function openReader(settings: ManagerSettings): SecretReader {
   }
   if (settings.backend === 'azure-key-vault') {
     return lazyReader(async () => (await import('./azure-key-vault/reader.ts')).openKeyVaultReader(settings));
+  }
+  if (settings.backend === 'kubernetes') {
+    return lazyReader(async () => (await import('./kubernetes/reader.ts')).openKubernetesReader(settings));
   }
   return settings.backend === 'env' ? openEnvReader(settings.secrets) : openFileReader(settings.folder, settings);
 }

@@ -13,9 +13,13 @@ export interface SecretManagerHarness {
     readonly versions: boolean;
     /** The backend numbers versions anew after a removal. */
     readonly numbersRestart?: true;
+    /** What stands beside a value cannot be read without it. */
+    readonly notesWithValue?: true;
   };
   /** Puts a secret where the backend finds it, the way its operator would. */
   seed(id: string, connectorType: ConnectorType, credential: unknown): Promise<void>;
+  /** Has another tool put a secret with these fields there, and returns its name; absent: the backend has no such thing. */
+  seedForeign?(fields: Record<string, string>): Promise<string>;
   /** How many values were read so far, as the backend's own side counts them. */
   valuesRead(): number;
   /** A directory and a reader of another workspace of the same backend; null where workspaces are not kept apart. */
@@ -135,6 +139,55 @@ export function secretManagerConformance(name: string, makeHarness: () => Promis
       const [second] = (await harness.directory.describe('doomed')).versions ?? [];
       if (!harness.capabilities.numbersRestart) expect(second?.version).not.toBe(first?.version);
       expect(await reveal('doomed')).toEqual({ n: 2 });
+    });
+
+    test('what a secret may be used for and when it ends stands beside it, and stays with new versions', async (context) => {
+      if (!harness.capabilities.writes) return context.skip('this backend is read-only');
+      const { directory } = harness;
+      const scope = {
+        collections: ['handbook', 'büro 日本'],
+        paths: ['s3://bucket/with space/&=#', `s3://long/${'x'.repeat(300)}`],
+      };
+      const expiresAt = '2031-02-03T04:05:06.000Z';
+      await directory.put('scoped', 's3', new Secret({ n: 1 }), { scope, expiresAt });
+      const access = async () => harness.reader.access(ref('scoped'), purpose);
+      expect((await access()).scope).toEqual(scope);
+      if (harness.capabilities.notesWithValue) return;
+      expect(await directory.describe('scoped')).toMatchObject({ scope, expiresAt });
+      await directory.put('scoped', 's3', new Secret({ n: 2 }));
+      expect(await directory.describe('scoped')).toMatchObject({ scope, expiresAt: null });
+      expect(await access()).toMatchObject({ scope });
+      await directory.put('scoped', 's3', new Secret({ n: 3 }), { scope: { paths: ['s3://other'] } });
+      expect(await access()).toMatchObject({ scope: { paths: ['s3://other'] } });
+      const before = harness.valuesRead();
+      const [listed] = (await Array.fromAsync(directory.list())).filter(({ id }) => id === 'scoped');
+      expect(listed?.scope).toEqual({ paths: ['s3://other'] });
+      expect(harness.valuesRead()).toBe(before);
+      await directory.put('scoped', 's3', new Secret({ n: 4 }), { scope: {} });
+      expect((await access()).scope).toBe(null);
+      const endless = { paths: Array.from({ length: 100 }, (_, n) => `s3://bucket/folder-${n}`) };
+      await expect(directory.put('scoped', 's3', new Secret({}), { scope: endless })).rejects.toMatchObject({
+        code: 'scope_too_long',
+      });
+    });
+
+    test('a secret of another tool is read by its own name, and is in no listing', async (context) => {
+      if (!harness.seedForeign) return context.skip('this backend has none');
+      const name = await harness.seedForeign({ KEY: 'ümläut', other: '2' });
+      const foreign = { ...ref(name), foreign: true as const };
+      const accessed = await harness.reader.access(foreign, purpose);
+      expect(accessed.value.reveal()).toEqual({ KEY: 'ümläut', other: '2' });
+      expect(accessed).toMatchObject({ connectorType: null, scope: null });
+      expect((await harness.reader.access({ ...foreign, version: accessed.ref.version }, purpose)).ref).toEqual(
+        accessed.ref,
+      );
+      const ids = (await Array.fromAsync(harness.directory.list())).map(({ id }) => id);
+      expect(ids).not.toContain(name);
+      for (const bad of ['nobody', '../nobody', 'no/body']) {
+        await expect(harness.reader.access({ ...foreign, secretId: bad }, purpose)).rejects.toBeInstanceOf(
+          CredentialNotFoundError,
+        );
+      }
     });
 
     test('IDs that look alike are different secrets', async (context) => {

@@ -41,9 +41,14 @@ async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace 
   const parts: CrawlParts = {
     db,
     content: await openDirectoryStore(join(folder, 'content')),
-    sourceParts: () => ({ reader: openEnvReader(secrets), directory: openEnvDirectory(secrets), runtime, limits }),
+    sourceParts: () => ({
+      reader: openEnvReader(secrets),
+      directory: () => openEnvDirectory(secrets),
+      runtime,
+      limits,
+    }),
     clock: systemClock,
-    log: createLog('silent'),
+    log: createLog('silent', String),
     worker: 'test',
   };
   return { parts, source };

@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { readConfig } from '../../src/config.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { withPatience } from '../../src/layers/patient.ts';
 import { openDirectory } from '../../src/secrets/open-directory.ts';
@@ -7,6 +6,7 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
+import { managerOf } from '../manager.ts';
 import { AwsSecretsManagerServer } from '../servers/aws-secrets-manager.ts';
 
 const KEY = 'AKIAFAKEMANAGER';
@@ -29,7 +29,7 @@ async function start() {
     LOCKGATE_AWS_REGION: 'us-east-1',
     LOCKGATE_AWS_ENDPOINT: server.endpoint,
   };
-  const settings = (more: Record<string, string> = {}) => readConfig({ ...environment, ...more }).secretManager;
+  const settings = (more: Record<string, string> = {}) => managerOf({ ...environment, ...more });
   return { server, environment, settings };
 }
 
@@ -55,6 +55,11 @@ secretManagerConformance('aws', async () => {
     reader: openReader(settings()),
     capabilities: { writes: true, versions: true },
     seed: async (id, type, credential) => void (await directory.put(id, type, new Secret(credential))),
+    seedForeign: async (fields) => {
+      const versions = [{ id: 'v-1', value: JSON.stringify(fields), createdAt: 1 }];
+      server.secrets.set('team/app', { name: 'team/app', tags: [], kmsKeyId: undefined, versions, deletedAt: null });
+      return 'team/app';
+    },
     valuesRead: () => server.counts.get('GetSecretValue') ?? 0,
     otherWorkspace: () => ({ directory: openDirectory(settings(), 'other', Date.now), workspace: 'other' }),
     close: () => server[Symbol.asyncDispose](),

@@ -1,7 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { readConfig } from '../../src/config.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { withPatience } from '../../src/layers/patient.ts';
 import { openDirectory } from '../../src/secrets/open-directory.ts';
@@ -9,6 +8,7 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
+import { managerOf } from '../manager.ts';
 import { EntraServer } from '../servers/entra.ts';
 import { KeyVaultServer } from '../servers/key-vault.ts';
 import { type TestCertificate, trustedCertificate } from '../servers/tls.ts';
@@ -38,7 +38,7 @@ async function begin() {
   }
   const server = await new KeyVaultServer(certificate, entra).listen();
   const environment = { LOCKGATE_SECRET_MANAGER: 'azure-key-vault', LOCKGATE_AZURE_KEY_VAULT: server.endpoint };
-  const settings = (more: Record<string, string> = {}) => readConfig({ ...environment, ...more }).secretManager;
+  const settings = (more: Record<string, string> = {}) => managerOf({ ...environment, ...more });
   return { server, environment, settings };
 }
 
@@ -69,6 +69,18 @@ secretManagerConformance('azure-key-vault', async () => {
     reader: openReader(settings()),
     capabilities: { writes: true, versions: true },
     seed: async (id, type, credential) => void (await directory.put(id, type, new Secret(credential))),
+    seedForeign: async (fields) => {
+      const version = {
+        id: 'abc1',
+        value: JSON.stringify(fields),
+        contentType: '',
+        tags: {},
+        created: 1,
+        enabled: true,
+      };
+      server.secrets.set('of-another-tool', [version]);
+      return 'of-another-tool';
+    },
     valuesRead: () => fetched,
     otherWorkspace: () => ({ directory: openDirectory(settings(), 'other', Date.now), workspace: 'other' }),
     close: () => server[Symbol.asyncDispose](),

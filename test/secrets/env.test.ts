@@ -7,6 +7,7 @@ import { openEnvDirectory } from '../../src/secrets/env/directory.ts';
 import { type EnvSecret, findEnvSecrets } from '../../src/secrets/env/names.ts';
 import { openEnvReader } from '../../src/secrets/env/reader.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
+import { managerOf } from '../manager.ts';
 
 const purpose = { actor: 'test', reason: 'test' };
 const ref = (secretId: string) => ({ manager: 'default', workspace: 'default', secretId });
@@ -47,7 +48,7 @@ describe('the env secret manager alone', () => {
     const config = readConfig(environment);
     expect(JSON.stringify(environment)).not.toContain('canary');
     expect(JSON.stringify(config)).not.toContain('canary');
-    const again = readConfig(environment).secretManager;
+    const again = managerOf(environment);
     if (again?.backend !== 'env') throw new Error('not env');
     expect((await openEnvReader(again.secrets).access(ref('my-creds'), purpose)).value.reveal()).toEqual({
       a: 'canary',

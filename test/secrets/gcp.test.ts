@@ -2,7 +2,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readConfig } from '../../src/config.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { withPatience } from '../../src/layers/patient.ts';
 import { openDirectory } from '../../src/secrets/open-directory.ts';
@@ -10,6 +9,7 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
+import { managerOf } from '../manager.ts';
 import { GcpSecretManagerServer } from '../servers/gcp-secret-manager.ts';
 import { GcsServer } from '../servers/gcs.ts';
 
@@ -36,7 +36,7 @@ async function gcp(account = 'lockgate') {
     LOCKGATE_GCP_ENDPOINT: server.endpoint,
     LOCKGATE_GCP_CREDENTIALS_FILE: join(folder, 'key.json'),
   };
-  const settings = (more: Record<string, string> = {}) => readConfig({ ...environment, ...more }).secretManager;
+  const settings = (more: Record<string, string> = {}) => managerOf({ ...environment, ...more });
   const close = async () => {
     await server[Symbol.asyncDispose]();
     await tokens[Symbol.asyncDispose]();
@@ -53,6 +53,13 @@ secretManagerConformance('gcp', async () => {
     reader: openReader(settings()),
     capabilities: { writes: true, versions: true, numbersRestart: true },
     seed: async (id, type, credential) => void (await directory.put(id, type, new Secret(credential))),
+    seedForeign: async (fields) => {
+      const name = 'projects/fake-project/secrets/PROD-TOCK-ns-bot';
+      const data = Buffer.from(JSON.stringify(fields)).toString('base64');
+      const versions = [{ data, createTime: new Date().toISOString(), state: 'ENABLED' as const }];
+      server.secrets.set(name, { name, labels: {}, annotations: {}, versions });
+      return 'PROD-TOCK-ns-bot';
+    },
     valuesRead: () => server.counts.get('access') ?? 0,
     otherWorkspace: () => ({ directory: openDirectory(settings(), 'other', Date.now), workspace: 'other' }),
     close,

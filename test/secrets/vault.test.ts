@@ -10,6 +10,7 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
+import { managerOf } from '../manager.ts';
 import { VaultServer } from '../servers/vault.ts';
 
 /** Waits for nothing. */
@@ -22,7 +23,11 @@ const ref = (secretId: string, version?: string) => ({
   ...(version ? { version } : {}),
 });
 
-const READER = [['GET', 'secret/data/lockgate/']] as const;
+const READER = [
+  ['GET', 'secret/data/lockgate/'],
+  ['GET', 'secret/data/team/'],
+  ['GET', 'secret/data/no'],
+] as const;
 const WRITER = [
   ['POST', 'secret/data/lockgate/'],
   ...['GET', 'POST', 'LIST', 'DELETE'].map((method) => [method, 'secret/metadata/lockgate/'] as const),
@@ -35,7 +40,7 @@ async function start() {
   server.policies.set('both', [...READER, ...WRITER]);
   server.policies.set('nothing', []);
   const settings = (more: Record<string, string>) =>
-    readConfig({ LOCKGATE_SECRET_MANAGER: 'vault', LOCKGATE_VAULT_ADDR: server.endpoint, ...more }).secretManager;
+    managerOf({ LOCKGATE_SECRET_MANAGER: 'vault', LOCKGATE_VAULT_ADDR: server.endpoint, ...more });
   const byToken = (policy: string) => settings({ LOCKGATE_VAULT_TOKEN: server.createToken(policy) });
   return { server, settings, byToken };
 }
@@ -48,8 +53,45 @@ secretManagerConformance('vault', async () => {
     reader: openReader(byToken('reader')),
     capabilities: { writes: true, versions: true, numbersRestart: true },
     seed: async (id, type, credential) => void (await directory.put(id, type, new Secret(credential))),
+    seedForeign: async (fields) => {
+      server.entries.set('team/app', {
+        notes: null,
+        versions: [{ data: fields, created: new Date().toISOString(), deletion: '', destroyed: false }],
+      });
+      return 'team/app';
+    },
     valuesRead: () => server.counts.get('GET data') ?? 0,
     otherWorkspace: () => ({ directory: openDirectory(byToken('writer'), 'other', Date.now), workspace: 'other' }),
+    close: () => server[Symbol.asyncDispose](),
+  };
+});
+
+secretManagerConformance('vault with version 1 of the engine', async () => {
+  const server = await new VaultServer().listen();
+  server.kv = 1;
+  const everythingBut = (...verbs: string[]) => verbs.map((verb) => [verb, 'secret/'] as const);
+  server.policies.set('reader', everythingBut('GET'));
+  server.policies.set('writer', everythingBut('POST', 'LIST', 'DELETE'));
+  const settings = (policy: string) =>
+    managerOf({
+      LOCKGATE_SECRET_MANAGER: 'vault',
+      LOCKGATE_VAULT_ADDR: server.endpoint,
+      LOCKGATE_VAULT_KV: '1',
+      LOCKGATE_VAULT_TOKEN: server.createToken(policy),
+    });
+  const directory = openDirectory(settings('writer'), 'default', Date.now);
+  return {
+    directory,
+    reader: openReader(settings('reader')),
+    capabilities: { writes: true, versions: false, numbersRestart: true, notesWithValue: true },
+    seed: async (id, type, credential) => void (await directory.put(id, type, new Secret(credential))),
+    seedForeign: async (fields) => {
+      const version = { data: fields, created: '', deletion: '', destroyed: false };
+      server.entries.set('team/app', { notes: null, versions: [version] });
+      return 'team/app';
+    },
+    valuesRead: () => server.counts.get('value') ?? 0,
+    otherWorkspace: () => ({ directory: openDirectory(settings('writer'), 'other', Date.now), workspace: 'other' }),
     close: () => server[Symbol.asyncDispose](),
   };
 });
@@ -96,6 +138,83 @@ describe('vault alone', () => {
     expect(at.server.counts.get('renew')).toBeGreaterThan(0);
     expect(at.server.counts.get('login')).toBeGreaterThan(1);
     expect(at.server.counts.get('login')).toBeLessThan(6);
+  });
+
+  test('a worker that may only fetch a wrapped secret ID reads as the runner, and a stolen one is noticed', async () => {
+    await directory().put('busy', 's3', new Secret({ n: 1 }));
+    at.server.policies.set('worker', [['POST', 'auth/approle/role/runner/secret-id']]);
+    at.server.runners.set('runner', { roleId: 'runner-role-id', policy: 'reader' });
+    const worker = at.server.createToken('worker');
+    const wrapped = {
+      LOCKGATE_VAULT_AUTH: 'approle',
+      LOCKGATE_VAULT_ROLE_ID: 'runner-role-id',
+      LOCKGATE_VAULT_RUNNER_ROLE: 'runner',
+      LOCKGATE_VAULT_WORKER_TOKEN: worker,
+    };
+    const reading = openReader(at.settings(wrapped));
+    expect((await reading.access(ref('busy'), purpose)).value.reveal()).toEqual({ n: 1 });
+    await reading.access(ref('busy'), purpose);
+    expect(at.server.counts.get('login')).toBe(1);
+    expect(at.server.wrapped.size).toBe(0);
+    // Who only has the worker's token reads nothing.
+    const asWorker = openReader(at.settings({ LOCKGATE_VAULT_TOKEN: worker }));
+    await expect(asWorker.access(ref('busy'), purpose)).rejects.toMatchObject({ code: 'secret_access_denied' });
+    // Somebody unwraps it first.
+    at.server.fault = ({ path }) => {
+      if (path === 'sys/wrapping/unwrap') at.server.wrapped.clear();
+      return undefined;
+    };
+    const stolen = openReader(at.settings(wrapped)).access(ref('busy'), purpose);
+    await expect(stolen).rejects.toMatchObject({ code: 'secret_access_denied', hint: expect.stringMatching(/audit/) });
+  });
+
+  test('a given token is renewed in its life, and one in a file is read anew when it has ended', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lockgate-vault-'));
+    await directory().put('busy', 's3', new Secret({ n: 1 }));
+    Object.assign(at.server, { tokenSeconds: 2, maxSeconds: 3 });
+    await writeFile(join(folder, 'token'), at.server.createToken('reader'));
+    const reading = openReader(at.settings({ LOCKGATE_VAULT_TOKEN_FILE: join(folder, 'token') }));
+    const end = Date.now() + 2500;
+    while (Date.now() < end) {
+      await reading.access(ref('busy'), purpose);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect(at.server.counts.get('renew')).toBeGreaterThan(0);
+    at.server.tokens.clear();
+    await writeFile(join(folder, 'token'), at.server.createToken('reader'));
+    await reading.access(ref('busy'), purpose);
+    await rm(folder, { recursive: true });
+  });
+
+  test('a refused login is not tried again at once', async () => {
+    const wrong = { LOCKGATE_VAULT_AUTH: 'approle', LOCKGATE_VAULT_ROLE_ID: 'x', LOCKGATE_VAULT_SECRET_ID: 'y' };
+    const reading = openReader(at.settings(wrong));
+    for (let n = 0; n < 20; n++) await expect(reading.access(ref(`id-${n}`), purpose)).rejects.toThrow();
+    expect(at.server.counts.get('login')).toBe(1);
+  });
+
+  test('names by a template of the operator; two IDs that become one name are an error and no overwriting', async () => {
+    const plain = at.settings({
+      LOCKGATE_VAULT_TOKEN: at.server.createToken('both'),
+      LOCKGATE_SECRET_PREFIX: 'PROD',
+      LOCKGATE_SECRET_NAME_TEMPLATE: '{prefix}-TOCK-{workspace}-{id}',
+    });
+    at.server.policies.set('both', [
+      ['GET', 'secret/'],
+      ['POST', 'secret/'],
+      ['LIST', 'secret/'],
+      ['DELETE', 'secret/'],
+    ]);
+    const writing = openDirectory(plain, 'default', Date.now);
+    await writing.put('my.creds', 's3', new Secret({ n: 1 }));
+    expect([...at.server.entries.keys()]).toEqual(['PROD-TOCK-default-my.creds']);
+    expect((await openReader(plain).access(ref('my.creds'), purpose)).value.reveal()).toEqual({ n: 1 });
+    expect((await Array.fromAsync(writing.list())).map(({ id }) => id)).toEqual(['my.creds']);
+    for (const template of ['no-id', '{id}-{what}', '{id} {workspace}', '{id}?']) {
+      expect(() => at.settings({ LOCKGATE_VAULT_TOKEN: 'x', LOCKGATE_SECRET_NAME_TEMPLATE: template })).toThrow(
+        /LOCKGATE_SECRET_NAME_TEMPLATE/,
+      );
+    }
   });
 
   test('the token of another issuer and a token in a file open it, and a file is read anew', async () => {
@@ -205,13 +324,11 @@ describe('vault alone', () => {
     const config = readConfig(environment);
     expect(JSON.stringify(environment)).not.toContain(token);
     expect(everything(config)).not.toContain(token);
-    expect(readConfig(environment).secretManager).toEqual(config.secretManager);
+    const settings = managerOf(environment);
+    expect(config.secretManagers.byName.get('default')?.settings).toEqual(settings);
 
     const canary = `canary-${Math.random().toString(36).slice(2)}`;
-    const [writing, reading] = [
-      openDirectory(config.secretManager, 'default', Date.now),
-      openReader(config.secretManager),
-    ];
+    const [writing, reading] = [openDirectory(settings, 'default', Date.now), openReader(settings)];
     await writing.put('quiet', 's3', new Secret({ canary }));
     const shown: string[] = [everything(writing), everything(reading)];
     for (const status of [400, 403, 404, 405, 412, 429, 500, 503]) {

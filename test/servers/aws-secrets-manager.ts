@@ -6,7 +6,7 @@ import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
 interface StoredSecret {
   readonly name: string;
-  readonly tags: { Key: string; Value: string }[];
+  tags: { Key: string; Value: string }[];
   readonly kmsKeyId: string | undefined;
   readonly versions: { readonly id: string; readonly value: string; readonly createdAt: number }[];
   deletedAt: number | null;
@@ -67,6 +67,17 @@ export class AwsSecretsManagerServer extends LoopbackServer {
     }
     if (secret.deletedAt)
       return "InvalidRequestException: You can't perform this operation on the secret because it was marked for deletion.";
+    if (operation === 'TagResource') {
+      const tags = asked.Tags as { Key: string; Value: string }[];
+      if (tags.some(({ Value }) => !/^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$/u.test(Value)))
+        return 'InvalidParameterException: tag';
+      secret.tags = [...secret.tags.filter(({ Key }) => !tags.some((tag) => tag.Key === Key)), ...tags];
+      return {};
+    }
+    if (operation === 'UntagResource') {
+      secret.tags = secret.tags.filter(({ Key }) => !(asked.TagKeys as string[]).includes(Key));
+      return {};
+    }
     if (operation === 'DeleteSecret') {
       secret.deletedAt = Date.now();
       return base;

@@ -9,7 +9,7 @@ interface RequestBody {
   readonly payload?: { readonly data: string };
 }
 
-type Action = 'list' | 'get' | 'create' | 'delete' | 'addVersion' | 'versions' | 'access';
+type Action = 'list' | 'get' | 'create' | 'delete' | 'addVersion' | 'versions' | 'access' | 'update';
 
 interface StoredVersion {
   readonly data: string;
@@ -20,7 +20,7 @@ interface StoredVersion {
 interface StoredSecret {
   readonly name: string;
   readonly labels: Record<string, string>;
-  readonly annotations: Record<string, string>;
+  annotations: Record<string, string>;
   readonly versions: StoredVersion[];
 }
 
@@ -87,6 +87,11 @@ export class GcpSecretManagerServer extends LoopbackServer {
       this.secrets.delete(name);
       return sendJson(response, {});
     }
+    if (action === 'update') {
+      if (query.get('updateMask') !== 'annotations') return refuse(response, 'INVALID_ARGUMENT');
+      secret.annotations = body.annotations ?? {};
+      return sendJson(response, { name, labels: secret.labels, annotations: secret.annotations });
+    }
     if (action === 'addVersion') {
       const { data } = body.payload as { data: string };
       if (Buffer.from(data, 'base64').length > 65_536) return refuse(response, 'INVALID_ARGUMENT');
@@ -129,6 +134,7 @@ function actionOf(method: string, path: string): Action {
   if (path.endsWith(':addVersion')) return 'addVersion';
   if (path.endsWith('/versions')) return 'versions';
   if (path.endsWith('/secrets')) return method === 'POST' ? 'create' : 'list';
+  if (method === 'PATCH') return 'update';
   return method === 'DELETE' ? 'delete' : 'get';
 }
 

@@ -41,6 +41,12 @@ export class VaultServer extends LoopbackServer {
   readonly logins = new Map<string, string>();
   readonly policies = new Map<string, readonly Rule[]>();
   readonly counts = new Map<string, number>();
+  /** Roles whose secret IDs are made to be wrapped, with the role ID that each belongs to. */
+  readonly runners = new Map<string, { readonly roleId: string; readonly policy: string }>();
+  /** What is wrapped, by its token: gone once it is unwrapped. */
+  readonly wrapped = new Map<string, { readonly creation_path: string; readonly secret_id: string }>();
+  /** The version of the KV engine. */
+  kv: 1 | 2 = 2;
   tokenSeconds = 3600;
   maxSeconds = 7200;
   namespace: string | null = null;
@@ -71,13 +77,20 @@ export class VaultServer extends LoopbackServer {
       return send(response, 404, { errors: [] });
     if (kind === 'login') return this.#logIn(body, response);
     const given = String(request.headers['x-vault-token'] ?? '');
+    if (path.startsWith('sys/wrapping/')) return this.#unwrap(path, given, body.token, response);
     const token = this.tokens.get(given);
     if (!token || token.until <= Date.now()) return send(response, 403, { errors: ['permission denied'] });
     if (kind === 'renew') return this.#renew(given, token, response);
+    if (path === 'auth/token/lookup-self') {
+      const ttl = Math.floor((token.until - Date.now()) / 1000);
+      return send(response, 200, { data: { ttl, renewable: true } });
+    }
     const permitted = (this.policies.get(token.policy) ?? []).some(
       ([verb, prefix]) => verb === method && path.startsWith(prefix),
     );
     if (!permitted) return send(response, 403, { errors: ['1 error occurred: permission denied'] });
+    if (path.startsWith('auth/')) return this.#makeSecretId(path, request.headers['x-vault-wrap-ttl'], response);
+    if (this.kv === 1) return this.#kv1(method, path, body, response);
     this.#kv(method, path, url.searchParams, body, response);
   }
 
@@ -86,6 +99,53 @@ export class VaultServer extends LoopbackServer {
     if (!policy) return send(response, 400, { errors: ['invalid role or secret ID'] });
     const client_token = this.createToken(policy);
     send(response, 200, { auth: { client_token, lease_duration: this.tokenSeconds, renewable: true } });
+  }
+
+  /** https://developer.hashicorp.com/vault/api-docs/auth/approle#generate-new-secret-id */
+  #makeSecretId(path: string, ttl: string | string[] | undefined, response: ServerResponse): void {
+    const runner = this.runners.get(/^auth\/approle\/role\/([^/]+)\/secret-id$/.exec(path)?.[1] ?? '');
+    if (!runner) return send(response, 404, { errors: [] });
+    const secret_id = randomUUID();
+    this.logins.set(`${runner.roleId} ${secret_id}`, runner.policy);
+    if (!ttl) return send(response, 200, { data: { secret_id } });
+    const token = `hvs.wrapping-${randomUUID()}`;
+    this.wrapped.set(token, { creation_path: path, secret_id });
+    send(response, 200, { wrap_info: { token, ttl: 60, creation_path: path } });
+  }
+
+  /** https://developer.hashicorp.com/vault/api-docs/system/wrapping-unwrap */
+  #unwrap(path: string, given: string, named: string | undefined, response: ServerResponse): void {
+    const token = named ?? given;
+    const found = this.wrapped.get(token);
+    if (!found) return send(response, 400, { errors: ['wrapping token is not valid or does not exist'] });
+    if (path.endsWith('/lookup')) return send(response, 200, { data: { creation_path: found.creation_path } });
+    this.wrapped.delete(token);
+    send(response, 200, { data: { secret_id: found.secret_id } });
+  }
+
+  #kv1(method: string, path: string, body: RequestBody, response: ServerResponse): void {
+    const name = path.split('/').slice(1).map(decodeURIComponent).join('/');
+    if (method === 'LIST') return this.#keysBelow(name, response);
+    if (method === 'POST') {
+      this.entries.set(name, { notes: null, versions: [{ data: body, created: '', deletion: '', destroyed: false }] });
+      return send(response, 204, null);
+    }
+    if (method === 'DELETE') {
+      this.entries.delete(name);
+      return send(response, 204, null);
+    }
+    const data = this.entries.get(name)?.versions[0]?.data;
+    if (data) this.counts.set('value', (this.counts.get('value') ?? 0) + 1);
+    send(response, data ? 200 : 404, data ? { data } : { errors: [] });
+  }
+
+  #keysBelow(name: string, response: ServerResponse): void {
+    const folder = name === '' ? '' : `${name}/`;
+    const below = [...this.entries.keys()]
+      .filter((key) => key.startsWith(folder))
+      .map((key) => key.slice(folder.length).replace(/\/.*/, '/'));
+    const keys = [...new Set(below)];
+    return keys.length > 0 ? send(response, 200, { data: { keys } }) : send(response, 404, { errors: [] });
   }
 
   #renew(client_token: string, token: Token, response: ServerResponse): void {
@@ -98,12 +158,7 @@ export class VaultServer extends LoopbackServer {
     const [, area, ...rest] = path.split('/').map(decodeURIComponent);
     const name = rest.join('/');
     const entry = this.entries.get(name);
-    if (method === 'LIST') {
-      const keys = [...this.entries.keys()]
-        .filter((key) => key.startsWith(`${name}/`))
-        .map((key) => key.slice(name.length + 1));
-      return keys.length > 0 ? send(response, 200, { data: { keys } }) : send(response, 404, { errors: [] });
-    }
+    if (method === 'LIST') return this.#keysBelow(name, response);
     if (area === 'metadata') return this.#metadata(method, name, entry, body, response);
     if (method === 'POST') {
       const known = entry ?? { notes: null, versions: [] };

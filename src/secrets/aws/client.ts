@@ -1,34 +1,38 @@
-import { createHash } from 'node:crypto';
 import { type DescribeSecretResponse, SecretsManagerClient, type Tag } from '@aws-sdk/client-secrets-manager';
+import { beginningOf, type NameRules, nameFor } from '../identifier.ts';
+import { type Described, fromLabels } from '../labels.ts';
 import type { AwsSettings } from './settings.ts';
 
-export const TAG_ID = 'lockgate:id';
-export const TAG_TYPE = 'lockgate:type';
-export const TAG_WORKSPACE = 'lockgate:workspace';
+/** AWS keeps "-" and six characters at the end of a name for itself; the hash has twelve. */
+const RULES: NameRules = {
+  template: '{prefix}/{workspace}/{id}-{hash}',
+  refused: /[^A-Za-z0-9/_+=.@-]/g,
+  maxLength: 255,
+};
 
 export function createClient({ region, endpoint }: AwsSettings): SecretsManagerClient {
   return new SecretsManagerClient({ region, ...(endpoint ? { endpoint } : {}), maxAttempts: 3 });
 }
 
 /** What the names of a workspace begin with. */
-export function folderOf({ prefix }: AwsSettings, workspace: string): string {
-  return `${prefix}/${workspace}/`;
+export function folderOf(settings: AwsSettings, workspace: string): string {
+  return beginningOf(settings, RULES, workspace);
 }
 
-/** Readable, and injective because part of a hash of the exact tuple follows; AWS keeps "-" and six characters for itself. */
 export function nameOf(settings: AwsSettings, workspace: string, id: string): string {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([workspace, id]))
-    .digest('hex')
-    .slice(0, 12);
-  return `${folderOf(settings, workspace)}${id}-${hash}`;
+  return nameFor(settings, RULES, workspace, id);
 }
 
-export function tagOf(tags: readonly Tag[] | undefined, key: string): string | undefined {
-  return tags?.find((tag) => tag.Key === key)?.Value;
+/** What the tags say; null: the secret is not one that its name was made for. */
+export function describedBy(
+  { Tags }: Pick<DescribeSecretResponse, 'Tags'>,
+  workspace: string,
+  id: string,
+): Described | null {
+  const described = fromLabels(tagsOf(Tags), ':');
+  return described?.id === id && described.workspace === workspace ? described : null;
 }
 
-/** Whether a secret is the one that its name was made for. */
-export function isOf(secret: Pick<DescribeSecretResponse, 'Tags'>, workspace: string, id: string): boolean {
-  return tagOf(secret.Tags, TAG_ID) === id && tagOf(secret.Tags, TAG_WORKSPACE) === workspace;
+export function tagsOf(tags: readonly Tag[] | undefined): Record<string, string> {
+  return Object.fromEntries((tags ?? []).map(({ Key = '', Value = '' }) => [Key, Value]));
 }

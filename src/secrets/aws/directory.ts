@@ -9,14 +9,16 @@ import {
   RestoreSecretCommand,
   type SecretsManagerClient,
   type Tag,
+  TagResourceCommand,
+  UntagResourceCommand,
 } from '@aws-sdk/client-secrets-manager';
-import { CONNECTOR_TYPES, type ConnectorType } from '../../contract/connector.ts';
 import { CredentialNotFoundError } from '../../contract/errors.ts';
 import type { Secret } from '../../contract/secret.ts';
-import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
+import type { SecretDirectory, SecretInfo, SecretMetadata, SecretType } from '../../contract/secret-manager.ts';
 import { assertSecretId } from '../identifier.ts';
-import { assertSameType, payloadOf } from '../payload.ts';
-import { createClient, folderOf, isOf, nameOf, TAG_ID, TAG_TYPE, TAG_WORKSPACE, tagOf } from './client.ts';
+import { type Described, describedAs, fromLabels, toLabels } from '../labels.ts';
+import { assertPut, assertSameType, payloadOf } from '../payload.ts';
+import { createClient, folderOf, nameOf, tagsOf } from './client.ts';
 import { isScheduledForDeletion, nameOfError, toManagerError } from './errors.ts';
 import type { AwsSettings } from './settings.ts';
 
@@ -35,13 +37,13 @@ export function openAwsDirectory(settings: AwsSettings, workspace: string): Secr
   return {
     list: (filter) => list(place, filter?.connectorType),
     describe: (id) => describe(place, id),
-    put: (id, connectorType, credential) => put(place, id, connectorType, credential),
+    put: (id, type, credential, metadata) => put(place, id, type, credential, metadata),
     remove: (id) => remove(place, id),
   };
 }
 
 /** By the beginning of their names, which AWS matches loosely: each hit is checked by its tags. */
-async function* list({ client, settings, workspace }: Place, connectorType?: ConnectorType): AsyncIterable<SecretInfo> {
+async function* list({ client, settings, workspace }: Place, connectorType?: SecretType): AsyncIterable<SecretInfo> {
   const Filters = [{ Key: 'name' as const, Values: [folderOf(settings, workspace)] }];
   const found: SecretInfo[] = [];
   try {
@@ -63,10 +65,10 @@ function infoOf(
   settings: AwsSettings,
   workspace: string,
 ): SecretInfo | null {
-  const id = tagOf(tags, TAG_ID);
-  const connectorType = CONNECTOR_TYPES.find((type) => type === tagOf(tags, TAG_TYPE));
-  if (!id || !connectorType || !isOf({ Tags: tags }, workspace, id)) return null;
-  return name === nameOf(settings, workspace, id) ? { id, connectorType, versions: null } : null;
+  const described = fromLabels(tagsOf(tags), ':');
+  if (described?.workspace !== workspace) return null;
+  const { id, type: connectorType, scope, expiresAt } = described;
+  return name === nameOf(settings, workspace, id) ? { id, connectorType, versions: null, scope, expiresAt } : null;
 }
 
 async function find({ client, settings, workspace }: Place, id: string): Promise<DescribeSecretResponse | null> {
@@ -84,7 +86,7 @@ async function describe(place: Place, id: string): Promise<SecretInfo> {
   const { client, settings, workspace } = place;
   const secret = await find(place, id);
   const info = secret && infoOf(secret.Name, secret.Tags, settings, workspace);
-  if (!info) throw new CredentialNotFoundError(id);
+  if (info?.id !== id) throw new CredentialNotFoundError(id);
   const versions: { version: string; createdAt: string | null; current: boolean }[] = [];
   try {
     const request = { SecretId: nameOf(settings, workspace, id), IncludeDeprecated: true, MaxResults: 100 };
@@ -105,16 +107,19 @@ async function describe(place: Place, id: string): Promise<SecretInfo> {
 async function put(
   place: Place,
   id: string,
-  connectorType: ConnectorType,
+  type: SecretType,
   credential: Secret<unknown>,
+  metadata?: SecretMetadata,
 ): Promise<SecretInfo> {
-  assertSecretId(id);
+  assertPut(id, metadata);
   const { client, settings, workspace } = place;
   const text = payloadOf(credential, MAX_BYTES);
   const SecretId = nameOf(settings, workspace, id);
+  const tuple = { id, workspace, type };
   try {
-    if (!(await create(place, id, connectorType, text))) {
-      await assertSame(place, id, connectorType);
+    if (!(await create(place, describedAs(tuple, metadata, null), text))) {
+      const known = await assertSame(place, id, type);
+      await describeAnew(place, SecretId, toLabels(describedAs(tuple, metadata, known), ':'));
       await client.send(new PutSecretValueCommand({ SecretId, SecretString: text.reveal() }));
     }
   } catch (error) {
@@ -124,11 +129,9 @@ async function put(
 }
 
 /** False: a secret of that name is there, or was and is restored. */
-async function create(place: Place, id: string, connectorType: ConnectorType, text: Secret<string>): Promise<boolean> {
-  const { client, settings, workspace } = place;
-  const Name = nameOf(settings, workspace, id);
-  const own = { [TAG_ID]: id, [TAG_TYPE]: connectorType, [TAG_WORKSPACE]: workspace };
-  const Tags = Object.entries({ ...settings.tags, ...own }).map(([Key, Value]) => ({ Key, Value }));
+async function create({ client, settings }: Place, described: Described, text: Secret<string>): Promise<boolean> {
+  const Name = nameOf(settings, described.workspace, described.id);
+  const Tags = toTags({ ...settings.tags, ...toLabels(described, ':') });
   const { kmsKeyId } = settings;
   try {
     await client.send(
@@ -145,10 +148,25 @@ async function create(place: Place, id: string, connectorType: ConnectorType, te
   }
 }
 
-async function assertSame(place: Place, id: string, connectorType: ConnectorType): Promise<void> {
+async function assertSame(place: Place, id: string, type: SecretType): Promise<SecretInfo | null> {
   const secret = await find(place, id);
   const info = secret && infoOf(secret.Name, secret.Tags, place.settings, place.workspace);
-  assertSameType(id, info?.connectorType ?? null, connectorType);
+  assertSameType(id, info?.id === id ? info.connectorType : null, type);
+  return info;
+}
+
+/** Tags of other tools stay. */
+async function describeAnew({ client }: Place, SecretId: string, labels: Record<string, string>): Promise<void> {
+  const before = tagsOf((await client.send(new DescribeSecretCommand({ SecretId }))).Tags);
+  const stale = Object.keys(before).filter((key) => key.startsWith('lockgate:') && !(key in labels));
+  const changed = Object.entries(labels).filter(([key, value]) => before[key] !== value);
+  if (changed.length > 0)
+    await client.send(new TagResourceCommand({ SecretId, Tags: toTags(Object.fromEntries(changed)) }));
+  if (stale.length > 0) await client.send(new UntagResourceCommand({ SecretId, TagKeys: stale }));
+}
+
+function toTags(labels: Readonly<Record<string, string>>): Tag[] {
+  return Object.entries(labels).map(([Key, Value]) => ({ Key, Value }));
 }
 
 /** It can be restored for a week; storing it again restores it too. */

@@ -1,36 +1,40 @@
 import { DescribeSecretCommand, GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
-import { CONNECTOR_TYPES } from '../../contract/connector.ts';
-import { CredentialNotFoundError, CredentialUnusableError } from '../../contract/errors.ts';
+import { CredentialNotFoundError } from '../../contract/errors.ts';
 import { Secret } from '../../contract/secret.ts';
-import type { SecretReader } from '../../contract/secret-manager.ts';
-import { parsePayload } from '../payload.ts';
-import { createClient, isOf, nameOf, TAG_TYPE, tagOf } from './client.ts';
+import type { AccessedSecret, SecretReader, SecretRef } from '../../contract/secret-manager.ts';
+import { parseForeign, parsePayload } from '../payload.ts';
+import { createClient, describedBy, nameOf } from './client.ts';
 import { deleted, toManagerError } from './errors.ts';
 import type { AwsSettings } from './settings.ts';
 
 /** The reading half of AWS Secrets Manager. */
 export function openAwsReader(settings: AwsSettings): SecretReader {
   const client = createClient(settings);
+  const read = async (SecretId: string, ref: SecretRef, parse: (text: string) => unknown) => {
+    const VersionId = ref.version ? { VersionId: ref.version } : {};
+    const answer = await client.send(new GetSecretValueCommand({ SecretId, ...VersionId }));
+    const value = new Secret(answer.SecretString ?? '').map(parse);
+    return { ref: { ...ref, version: answer.VersionId ?? '' }, value };
+  };
+  const access = async (ref: SecretRef): Promise<AccessedSecret> => {
+    const { workspace, secretId } = ref;
+    if (ref.foreign) return { ...(await read(secretId, ref, parseForeign)), connectorType: null, scope: null };
+    const SecretId = nameOf(settings, workspace, secretId);
+    const secret = await client.send(new DescribeSecretCommand({ SecretId }));
+    const described = describedBy(secret, workspace, secretId);
+    if (!described) throw new CredentialNotFoundError(secretId);
+    if (secret.DeletedDate) throw deleted(secretId);
+    const accessed = await read(SecretId, ref, (text) => parsePayload(text, secretId));
+    return { ...accessed, connectorType: described.type, scope: described.scope };
+  };
   return {
     access: async (ref) => {
-      const { workspace, secretId, version } = ref;
-      const SecretId = nameOf(settings, workspace, secretId);
-      if (version !== undefined && !/^[\w-]{1,64}$/.test(version)) throw new CredentialNotFoundError(secretId);
+      if (ref.version !== undefined && !/^[\w-]{1,64}$/.test(ref.version))
+        throw new CredentialNotFoundError(ref.secretId);
       try {
-        const secret = await client.send(new DescribeSecretCommand({ SecretId }));
-        if (!isOf(secret, workspace, secretId)) throw new CredentialNotFoundError(secretId);
-        if (secret.DeletedDate) throw deleted(secretId);
-        const connectorType = CONNECTOR_TYPES.find((type) => type === tagOf(secret.Tags, TAG_TYPE));
-        if (!connectorType) {
-          throw new CredentialUnusableError('credential_wrong_type', `"${secretId}" is tagged with no connector type.`);
-        }
-        const answer = await client.send(
-          new GetSecretValueCommand({ SecretId, ...(version ? { VersionId: version } : {}) }),
-        );
-        const value = new Secret(answer.SecretString ?? '').map((text) => parsePayload(text, secretId));
-        return { ref: { ...ref, version: answer.VersionId ?? '' }, connectorType, value };
+        return await access(ref);
       } catch (error) {
-        throw toManagerError(error, secretId);
+        throw toManagerError(error, ref.secretId);
       }
     },
   };

@@ -1,9 +1,9 @@
+import type { Naming } from '../identifier.ts';
+
 /** Where the secrets of a deployment lie in AWS Secrets Manager. Who asks is the SDK's default provider chain. */
-export interface AwsSettings {
+export interface AwsSettings extends Naming {
   readonly backend: 'aws';
   readonly region: string;
-  /** Of all names; keeps deployments apart that share an account. */
-  readonly prefix: string;
   /** Another origin than Amazon's. */
   readonly endpoint: string | null;
   /** Encrypts new secrets; null: the account's own key for Secrets Manager. */

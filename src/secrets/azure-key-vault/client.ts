@@ -1,19 +1,21 @@
-import { createHash } from 'node:crypto';
 import { DefaultAzureCredential } from '@azure/identity';
 import { SecretClient } from '@azure/keyvault-secrets';
 import { AzureLogger } from '@azure/logger';
-import { CONNECTOR_TYPES, type ConnectorType } from '../../contract/connector.ts';
+import { type NameRules, nameFor } from '../identifier.ts';
+import { type Described, fromLabels } from '../labels.ts';
 import type { KeyVaultSettings } from './settings.ts';
 
 // Microsoft's libraries write requests and failures to standard error when their log level says so.
 AzureLogger.log = () => undefined;
 
 const OWN_HOSTS = /\.vault\.(azure\.net|usgovcloudapi\.net|azure\.cn)$/;
-const SLUG_CHARACTERS = 60;
-
-export const TAG_ID = 'lockgate-id';
-export const TAG_TYPE = 'lockgate-type';
-export const TAG_WORKSPACE = 'lockgate-workspace';
+/** Key Vault ignores case and has neither dots nor underscores. */
+const RULES: NameRules = {
+  template: '{prefix}-{workspace}-{id}-{hash}',
+  refused: /[^A-Za-z0-9-]/g,
+  lowerCase: true,
+  maxLength: 127,
+};
 
 export type Tags = Readonly<Record<string, string>> | undefined;
 
@@ -25,21 +27,12 @@ export function createClient({ url }: KeyVaultSettings): SecretClient {
   });
 }
 
-/** Key Vault ignores case and has neither dots nor underscores: readable, and injective by part of a hash of the exact tuple. */
-export function nameOf({ prefix }: KeyVaultSettings, workspace: string, id: string): string {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([workspace, id]))
-    .digest('hex')
-    .slice(0, 16);
-  const slug = `${workspace}-${id}`
-    .toLowerCase()
-    .replace(/[^a-z0-9-]/g, '-')
-    .slice(0, SLUG_CHARACTERS);
-  return `${prefix.replaceAll('_', '-')}-${slug}-${hash}`;
+export function nameOf(settings: KeyVaultSettings, workspace: string, id: string): string {
+  return nameFor({ ...settings, prefix: settings.prefix.replaceAll('_', '-') }, RULES, workspace, id);
 }
 
-/** The type of a secret that is the one that its name was made for; null of any other. */
-export function typeOf(tags: Tags, workspace: string, id: string): ConnectorType | null {
-  if (tags?.[TAG_ID] !== id || tags[TAG_WORKSPACE] !== workspace) return null;
-  return CONNECTOR_TYPES.find((type) => type === tags[TAG_TYPE]) ?? null;
+/** What the tags say; null: the secret is not one that its name was made for. */
+export function describedBy(tags: Tags, workspace: string, id: string): Described | null {
+  const described = fromLabels(tags, '-');
+  return described?.id === id && described.workspace === workspace ? described : null;
 }

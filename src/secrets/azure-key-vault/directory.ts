@@ -1,11 +1,11 @@
 import type { SecretClient, SecretProperties } from '@azure/keyvault-secrets';
-import type { ConnectorType } from '../../contract/connector.ts';
 import { CredentialNotFoundError } from '../../contract/errors.ts';
 import type { Secret } from '../../contract/secret.ts';
-import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
+import type { SecretDirectory, SecretInfo, SecretMetadata, SecretType } from '../../contract/secret-manager.ts';
 import { assertSecretId } from '../identifier.ts';
-import { assertSameType, payloadOf } from '../payload.ts';
-import { createClient, nameOf, TAG_ID, TAG_TYPE, TAG_WORKSPACE, type Tags, typeOf } from './client.ts';
+import { describedAs, fromLabels, toLabels } from '../labels.ts';
+import { assertPut, assertSameType, payloadOf } from '../payload.ts';
+import { createClient, describedBy, nameOf, type Tags } from './client.ts';
 import { statusOf, toManagerError } from './errors.ts';
 import type { KeyVaultSettings } from './settings.ts';
 
@@ -27,20 +27,21 @@ export function openKeyVaultDirectory(settings: KeyVaultSettings, workspace: str
       if (!found?.info) throw new CredentialNotFoundError(id);
       return found.info;
     },
-    put: (id, connectorType, credential) => put(place, id, connectorType, credential),
+    put: (id, type, credential, metadata) => put(place, id, type, credential, metadata),
     remove: (id) => remove(place, id),
   };
 }
 
 /** Key Vault filters nothing: every secret of the vault is looked at, by its tags. */
-async function* list({ client, settings, workspace }: Place, connectorType?: ConnectorType): AsyncIterable<SecretInfo> {
+async function* list({ client, settings, workspace }: Place, connectorType?: SecretType): AsyncIterable<SecretInfo> {
   const found: SecretInfo[] = [];
   try {
     for await (const { name, tags, enabled } of client.listPropertiesOfSecrets()) {
-      const id = (tags as Tags)?.[TAG_ID];
-      const type = id === undefined ? null : typeOf(tags, workspace, id);
-      if (!id || !type || enabled === false || name !== nameOf(settings, workspace, id)) continue;
-      if (!connectorType || type === connectorType) found.push({ id, connectorType: type, versions: null });
+      const described = fromLabels(tags as Tags, '-');
+      if (described?.workspace !== workspace || enabled === false) continue;
+      const { id, type, scope, expiresAt } = described;
+      if (name !== nameOf(settings, workspace, id) || (connectorType && type !== connectorType)) continue;
+      found.push({ id, connectorType: type, versions: null, scope, expiresAt });
     }
   } catch (error) {
     throw toManagerError(error);
@@ -63,29 +64,32 @@ async function find({ client, settings, workspace }: Place, id: string): Promise
   versions.sort((a, b) => age(b) - age(a));
   const [latest] = versions;
   if (!latest) return null;
-  const connectorType = typeOf(latest.tags, workspace, id);
-  if (!connectorType) return { info: null };
+  const described = describedBy(latest.tags as Tags, workspace, id);
+  if (!described) return { info: null };
+  const { type: connectorType, scope, expiresAt } = described;
   const known = versions.map(({ version = '', createdOn }) => ({
     version,
     createdAt: createdOn?.toISOString() ?? null,
   }));
-  return { info: { id, connectorType, versions: known } };
+  return { info: { id, connectorType, versions: known, scope, expiresAt } };
 }
 
 async function put(
   place: Place,
   id: string,
-  connectorType: ConnectorType,
+  type: SecretType,
   credential: Secret<unknown>,
+  metadata?: SecretMetadata,
 ): Promise<SecretInfo> {
+  assertPut(id, metadata);
   const { client, settings, workspace } = place;
   const text = payloadOf(credential, MAX_BYTES);
   const known = await find(place, id);
-  if (known) assertSameType(id, known.info?.connectorType ?? null, connectorType);
+  if (known) assertSameType(id, known.info?.connectorType ?? null, type);
   const name = nameOf(settings, workspace, id);
   const options = {
-    contentType: `application/vnd.lockgate.${connectorType}+json`,
-    tags: { [TAG_ID]: id, [TAG_TYPE]: connectorType, [TAG_WORKSPACE]: workspace },
+    contentType: `application/vnd.lockgate.${type}+json`,
+    tags: toLabels(describedAs({ id, workspace, type }, metadata, known?.info ?? null), '-'),
   };
   try {
     await client.setSecret(name, text.reveal(), options).catch(async (error) => {

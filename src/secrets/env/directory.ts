@@ -39,5 +39,11 @@ export function variableHint(id: string): string {
 
 function infoOf(secret: EnvSecret): SecretInfo | null {
   if (!secret.connectorType) return null;
-  return { id: secret.id, connectorType: secret.connectorType, versions: [{ version: '1', createdAt: null }] };
+  return {
+    id: secret.id,
+    connectorType: secret.connectorType,
+    versions: [{ version: '1', createdAt: null }],
+    expiresAt: null,
+    scope: secret.scope,
+  };
 }

@@ -10,6 +10,7 @@ export function openEnvReader(secrets: readonly EnvSecret[]): SecretReader {
   return {
     access: async (ref) => {
       const secret = secrets.find((each) => each.id === ref.secretId);
+      if (ref.foreign) throw new CredentialNotFoundError(ref.secretId);
       if (!secret || (ref.version !== undefined && ref.version !== '1')) {
         throw new CredentialNotFoundError(ref.secretId, variableHint(ref.secretId));
       }
@@ -22,7 +23,7 @@ export function openEnvReader(secrets: readonly EnvSecret[]): SecretReader {
         );
       }
       const value = parse(await textOf(secret), secret.variable);
-      return { ref: { ...ref, version: '1' }, connectorType: secret.connectorType, value };
+      return { ref: { ...ref, version: '1' }, connectorType: secret.connectorType, value, scope: secret.scope };
     },
   };
 }

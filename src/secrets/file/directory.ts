@@ -1,12 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as age from 'age-encryption';
-import type { ConnectorType } from '../../contract/connector.ts';
 import { CredentialNotFoundError, InputError } from '../../contract/errors.ts';
 import type { Secret } from '../../contract/secret.ts';
-import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
+import type { SecretDirectory, SecretInfo, SecretMetadata, SecretType } from '../../contract/secret-manager.ts';
 import { assertSecretId } from '../identifier.ts';
-import { assertSameType } from '../payload.ts';
+import { describedAs } from '../labels.ts';
+import { assertPut, assertSameType } from '../payload.ts';
 import { type KeyFiles, readRecipient } from './keys.ts';
 import {
   type FileLocation,
@@ -16,6 +16,7 @@ import {
   readVersion,
   removedVersion,
   removeVersions,
+  scopeOf,
   secretFolder,
   versionFile,
   versionsIn,
@@ -31,7 +32,7 @@ export function openFileDirectory(at: FileLocation, keys: KeyFiles, now: () => n
   return {
     list: (filter) => list(at, filter?.connectorType),
     describe: (id) => describe(at, id),
-    put: (id, connectorType, credential) => put(at, keys, now, id, connectorType, credential),
+    put: (id, type, credential, metadata) => put({ at, keys, now }, id, type, credential, metadata),
     remove: async (id) => {
       const folder = secretFolder(at, id);
       const versions = await versionsIn(folder);
@@ -41,7 +42,7 @@ export function openFileDirectory(at: FileLocation, keys: KeyFiles, now: () => n
   };
 }
 
-async function* list(at: FileLocation, connectorType?: ConnectorType): AsyncIterable<SecretInfo> {
+async function* list(at: FileLocation, connectorType?: SecretType): AsyncIterable<SecretInfo> {
   const root = workspaceFolder(at);
   const found: SecretInfo[] = [];
   for (const name of await readdir(root).catch(missingAsEmpty)) {
@@ -67,23 +68,31 @@ async function infoOf(folder: string): Promise<SecretInfo | null> {
     id: latest.id,
     connectorType: latest.connectorType,
     versions: labels.map(({ version, createdAt }) => ({ version, createdAt })),
+    expiresAt: latest.expiresAt ?? null,
+    scope: scopeOf(latest),
   };
 }
 
 async function put(
-  at: FileLocation,
-  keys: KeyFiles,
-  now: () => number,
+  { at, keys, now }: { at: FileLocation; keys: KeyFiles; now: () => number },
   id: string,
-  connectorType: ConnectorType,
+  connectorType: SecretType,
   credential: Secret<unknown>,
+  metadata?: SecretMetadata,
 ): Promise<SecretInfo> {
-  assertSecretId(id);
+  assertPut(id, metadata);
   const recipient = await readRecipient(keys);
   const folder = secretFolder(at, id);
   for (;;) {
     const versions = await versionsIn(folder);
     const last = Math.max(Number(versions[0] ?? 0), await removedVersion(folder));
+    const known = versions[0] ? (await readVersion(versionFile(folder, versions[0]))).labels : null;
+    if (known) assertSameType(id, known.connectorType, connectorType);
+    const { scope, expiresAt } = describedAs(
+      { id, workspace: at.workspace, type: connectorType },
+      metadata,
+      known && { scope: scopeOf(known) },
+    );
     const labels: Labels = {
       format: 'lockgate-secret/1',
       workspace: at.workspace,
@@ -91,11 +100,9 @@ async function put(
       version: String(last + 1),
       connectorType,
       createdAt: new Date(now()).toISOString(),
+      ...(expiresAt ? { expiresAt } : {}),
+      ...(scope ? { scope: { ...scope } as NonNullable<Labels['scope']> } : {}),
     };
-    if (versions[0]) {
-      const { labels: known } = await readVersion(versionFile(folder, versions[0]));
-      assertSameType(id, known.connectorType, connectorType);
-    }
     try {
       await writeVersion(folder, labels, await seal(recipient, labels, credential));
       return await describe(at, id);
@@ -106,7 +113,7 @@ async function put(
   }
 }
 
-async function seal(recipient: string, labels: Labels, credential: Secret<unknown>): Promise<Uint8Array> {
+export async function seal(recipient: string, labels: Labels, credential: Secret<unknown>): Promise<Uint8Array> {
   const payload = JSON.stringify({ labels, credential: credential.reveal() });
   if (Buffer.byteLength(payload) > MAX_CREDENTIAL_BYTES) {
     throw new InputError('credential_too_large', `A credential may have ${MAX_CREDENTIAL_BYTES} bytes at the most.`);

@@ -21,11 +21,11 @@ export async function readRecipient(keys: KeyFiles): Promise<string> {
   const found = await readFile(keys.recipientFile, 'utf8').catch(absent);
   if (found !== null) return found.trim();
   const identity = await readFile(keys.identityFile, 'utf8').catch(absent);
-  return publish(keys, identity === null ? await makeIdentity(keys.identityFile) : identity.trim());
+  return publish(keys, identity === null ? await makeIdentity(keys.identityFile) : (linesOf(identity)[0] ?? ''));
 }
 
-/** The identity. Refuses one that others may read. */
-export async function readIdentity(keys: KeyFiles): Promise<Secret<string>> {
+/** The identities, one a line, the current one first. Refuses a file that others may read. */
+export async function readIdentities(keys: KeyFiles): Promise<Secret<readonly string[]>> {
   const found = await stat(keys.identityFile).catch(absent);
   if (found === null) {
     throw new SecretManagerError(
@@ -40,20 +40,40 @@ export async function readIdentity(keys: KeyFiles): Promise<Secret<string>> {
       `Close it first: chmod 600 ${keys.identityFile}`,
     );
   }
-  return new Secret((await readFile(keys.identityFile, 'utf8').catch(denied)).trim());
+  return new Secret(linesOf(await readFile(keys.identityFile, 'utf8').catch(denied)));
 }
 
-async function makeIdentity(path: string): Promise<string> {
-  const identity = await age.generateIdentity();
+/** As in age's own identity files: comments begin with a hash. */
+function linesOf(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+/** Replaces the identities, whole and durably. */
+export async function writeIdentities(path: string, identities: Secret<readonly string[]>): Promise<void> {
+  const temporary = await writeNew(path, `${identities.reveal().join('\n')}\n`);
+  await rename(temporary, path);
+  await syncFolder(dirname(path));
+}
+
+async function writeNew(path: string, text: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${randomUUID()}.tmp`;
   const file = await open(temporary, 'wx', 0o600);
   try {
-    await file.writeFile(`${identity}\n`);
+    await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
   }
+  return temporary;
+}
+
+async function makeIdentity(path: string): Promise<string> {
+  const identity = await age.generateIdentity();
+  const temporary = await writeNew(path, `${identity}\n`);
   try {
     // Of two processes that make one at once, the first wins and the other takes its.
     await link(temporary, path);
@@ -61,13 +81,13 @@ async function makeIdentity(path: string): Promise<string> {
     return identity;
   } catch (error) {
     if ((error as { code?: string }).code !== 'EEXIST') throw error;
-    return (await readFile(path, 'utf8')).trim();
+    return linesOf(await readFile(path, 'utf8'))[0] ?? '';
   } finally {
     await rm(temporary, { force: true });
   }
 }
 
-async function publish(keys: KeyFiles, identity: string): Promise<string> {
+export async function publish(keys: KeyFiles, identity: string): Promise<string> {
   const recipient = await age.identityToRecipient(identity);
   await mkdir(dirname(keys.recipientFile), { recursive: true, mode: 0o700 });
   const temporary = `${keys.recipientFile}.${randomUUID()}.tmp`;

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { CONNECTOR_TYPES } from '../../contract/connector.ts';
 import { CredentialUnusableError } from '../../contract/errors.ts';
+import { SECRET_TYPES, type SecretScope } from '../../contract/secret-manager.ts';
 import { fileNameOf } from '../identifier.ts';
 
 /**
@@ -23,10 +23,22 @@ export const Labels = z.strictObject({
   workspace: z.string(),
   id: z.string(),
   version: z.string().regex(/^[1-9][0-9]{0,8}$/),
-  connectorType: z.enum(CONNECTOR_TYPES),
+  connectorType: z.enum(SECRET_TYPES),
   createdAt: z.iso.datetime(),
+  expiresAt: z.iso.datetime().optional(),
+  scope: z
+    .strictObject({ collections: z.array(z.string()).optional(), paths: z.array(z.string()).optional() })
+    .optional(),
 });
 export type Labels = z.infer<typeof Labels>;
+
+export function scopeOf({ scope }: Labels): SecretScope | null {
+  if (!scope) return null;
+  return {
+    ...(scope.collections ? { collections: scope.collections } : {}),
+    ...(scope.paths ? { paths: scope.paths } : {}),
+  };
+}
 
 const VERSION_FILE = /^([1-9][0-9]{0,8})\.age$/;
 const REMOVED_FILE = 'removed.json';
@@ -86,6 +98,13 @@ export async function writeVersion(folder: string, labels: Labels, sealed: Uint8
   } finally {
     await rm(temporary, { force: true });
   }
+  await syncFolder(folder);
+}
+
+/** Puts another file in the place of a version's, whole and durably. */
+export async function replaceVersion(folder: string, labels: Labels, sealed: Uint8Array): Promise<void> {
+  const temporary = await writeTemporary(folder, Buffer.concat([Buffer.from(`${JSON.stringify(labels)}\n`), sealed]));
+  await rename(temporary, versionFile(folder, labels.version));
   await syncFolder(folder);
 }
 

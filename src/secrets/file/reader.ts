@@ -4,13 +4,22 @@ import { CredentialNotFoundError, CredentialUnusableError, SecretAccessDeniedErr
 import { Secret } from '../../contract/secret.ts';
 import type { AccessedSecret, SecretReader } from '../../contract/secret-manager.ts';
 import { assertSecretId } from '../identifier.ts';
-import { type KeyFiles, readIdentity } from './keys.ts';
-import { type FileLocation, type Labels, readVersion, secretFolder, versionFile, versionsIn } from './layout.ts';
+import { type KeyFiles, readIdentities } from './keys.ts';
+import {
+  type FileLocation,
+  type Labels,
+  readVersion,
+  scopeOf,
+  secretFolder,
+  versionFile,
+  versionsIn,
+} from './layout.ts';
 
 /** The reading half of the `file` secret manager: for processes that hold the identity. */
 export function openFileReader(folder: string, keys: KeyFiles): SecretReader {
   return {
     access: async (ref) => {
+      if (ref.foreign) throw new CredentialNotFoundError(ref.secretId);
       assertSecretId(ref.secretId);
       const at: FileLocation = { folder, workspace: ref.workspace };
       const own = secretFolder(at, ref.secretId);
@@ -24,33 +33,39 @@ export function openFileReader(folder: string, keys: KeyFiles): SecretReader {
   };
 }
 
-async function unseal(
-  keys: KeyFiles,
-  sealed: Uint8Array,
-  id: string,
-): Promise<{ labels: unknown; credential: unknown }> {
-  const identity = await readIdentity(keys);
+interface Opened {
+  readonly labels: unknown;
+  readonly credential: unknown;
+}
+
+/** What an identity opens; null: it opens nothing of this. Throws for what is no identity. */
+export async function openSealed(identities: Secret<readonly string[]>, sealed: Uint8Array): Promise<Opened | null> {
   const decrypter = new age.Decrypter();
   try {
-    decrypter.addIdentity(identity.reveal());
+    for (const identity of identities.reveal()) decrypter.addIdentity(identity);
   } catch {
-    throw new SecretAccessDeniedError('The identity file does not hold an age identity.', `Check ${keys.identityFile}`);
+    throw new SecretAccessDeniedError(
+      'The identity file does not hold an age identity.',
+      'Check LOCKGATE_IDENTITY_FILE',
+    );
   }
   try {
     return JSON.parse(await decrypter.decrypt(sealed, 'text'));
   } catch {
-    throw new CredentialUnusableError(
-      'credential_tampered',
-      `The credential "${id}" cannot be opened: it was sealed to another identity, or its file was altered.`,
-    );
+    return null;
   }
 }
 
-function released(
-  opened: { labels: unknown; credential: unknown },
-  labels: Labels,
-  ref: AccessedSecret['ref'],
-): AccessedSecret {
+async function unseal(keys: KeyFiles, sealed: Uint8Array, id: string): Promise<Opened> {
+  const opened = await openSealed(await readIdentities(keys), sealed);
+  if (opened) return opened;
+  throw new CredentialUnusableError(
+    'credential_tampered',
+    `The credential "${id}" cannot be opened: it was sealed to another identity, or its file was altered.`,
+  );
+}
+
+function released(opened: Opened, labels: Labels, ref: AccessedSecret['ref']): AccessedSecret {
   const expected = { ...labels, workspace: ref.workspace, id: ref.secretId, version: ref.version };
   if (!isDeepStrictEqual(opened.labels, expected)) {
     throw new CredentialUnusableError(
@@ -58,5 +73,10 @@ function released(
       `The file of the credential "${ref.secretId}" holds another secret or has other labels than when it was sealed.`,
     );
   }
-  return { ref, connectorType: labels.connectorType, value: new Secret(opened.credential) };
+  return {
+    ref,
+    connectorType: labels.connectorType,
+    value: new Secret(opened.credential),
+    scope: scopeOf(labels),
+  };
 }

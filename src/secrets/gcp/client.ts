@@ -3,7 +3,8 @@ import { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { OAuth2Client } from 'google-auth-library';
 import { ConfigError, SecretManagerUnavailableError } from '../../contract/errors.ts';
 import { ASSERTION_SECONDS, assertionForm, type ServiceAccountKey, signAssertion } from '../../contract/google.ts';
-import { sharedNameOf } from '../identifier.ts';
+import { type NameRules, nameFor } from '../identifier.ts';
+import { type Described, fromLabels } from '../labels.ts';
 import { toManagerError } from './errors.ts';
 import type { GcpSettings } from './settings.ts';
 
@@ -12,8 +13,11 @@ const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 export const CALL = { timeout: 30_000 };
 const TOKEN_TIMEOUT_MS = 20_000;
 
-/** What a secret's labels and annotations say of it: labels can be filtered by, annotations take any character. */
-export interface Described {
+/** https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create */
+const RULES: NameRules = { template: '{prefix}-{workspace}-{id}-{hash}', refused: /[^A-Za-z0-9_-]/g, maxLength: 255 };
+
+/** A secret as Google gives it: labels can be filtered by, annotations take any character. */
+export interface GcpSecret {
   readonly name?: string | null;
   readonly labels?: Record<string, string> | null;
   readonly annotations?: Record<string, string> | null;
@@ -21,7 +25,6 @@ export interface Described {
 
 export const LABEL_TYPE = 'lockgate-type';
 export const LABEL_WORKSPACE = 'lockgate-workspace';
-export const NOTE_ID = 'lockgate-id';
 
 export interface GcpClient {
   readonly sdk: SecretManagerServiceClient;
@@ -52,12 +55,16 @@ export function parentOf({ project, location }: GcpSettings): string {
 }
 
 export function nameOf(settings: GcpSettings, workspace: string, id: string): string {
-  return `${parentOf(settings)}/secrets/${sharedNameOf(settings.prefix, workspace, id)}`;
+  return `${parentOf(settings)}/secrets/${secretIdOf(settings, workspace, id)}`;
 }
 
-/** Whether a secret is the one that its name was made for: names can be guessed, what they were made of cannot be moved. */
-export function isOf(secret: Described, workspace: string, id: string): boolean {
-  return secret.annotations?.[NOTE_ID] === id && secret.labels?.[LABEL_WORKSPACE] === workspace;
+export function secretIdOf(settings: GcpSettings, workspace: string, id: string): string {
+  return nameFor(settings, RULES, workspace, id);
+}
+
+/** What a secret says of itself: names can be guessed, what they were made of cannot be moved. Null: it is not ours. */
+export function describedBy({ labels, annotations }: GcpSecret): Described | null {
+  return fromLabels({ ...annotations, ...labels }, '-');
 }
 
 /** The library's own client for key files ignores token_uri. The file is read anew for each token, so it may be replaced. */

@@ -1,20 +1,21 @@
-import { CONNECTOR_TYPES, type ConnectorType } from '../../contract/connector.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { CredentialNotFoundError } from '../../contract/errors.ts';
 import type { Secret } from '../../contract/secret.ts';
-import type { SecretDirectory, SecretInfo } from '../../contract/secret-manager.ts';
-import { assertSecretId, sharedNameOf } from '../identifier.ts';
-import { assertSameType, payloadOf } from '../payload.ts';
+import type { SecretDirectory, SecretInfo, SecretMetadata, SecretType } from '../../contract/secret-manager.ts';
+import { assertSecretId } from '../identifier.ts';
+import { type Described, describedAs, toLabels, withoutOurs } from '../labels.ts';
+import { assertPut, assertSameType, payloadOf } from '../payload.ts';
 import {
   CALL,
   createClient,
-  type Described,
+  describedBy,
   type GcpClient,
-  isOf,
+  type GcpSecret,
   LABEL_TYPE,
   LABEL_WORKSPACE,
-  NOTE_ID,
   nameOf,
   parentOf,
+  secretIdOf,
 } from './client.ts';
 import { ALREADY_EXISTS, codeOf, toManagerError } from './errors.ts';
 import type { GcpSettings } from './settings.ts';
@@ -36,7 +37,7 @@ export function openGcpDirectory(settings: GcpSettings, workspace: string): Secr
   return {
     list: (filter) => list(place, filter?.connectorType),
     describe: (id) => describe(place, id),
-    put: (id, connectorType, credential) => put(place, id, connectorType, credential),
+    put: (id, type, credential, metadata) => put(place, id, type, credential, metadata),
     remove: (id) => remove(place, id),
   };
 }
@@ -44,7 +45,7 @@ export function openGcpDirectory(settings: GcpSettings, workspace: string): Secr
 /** One listing, filtered by labels at the server; each hit is checked again, and its versions are not asked for. */
 async function* list(
   { client, ready, settings, workspace }: Place,
-  connectorType?: ConnectorType,
+  connectorType?: SecretType,
 ): AsyncIterable<SecretInfo> {
   const parts = [
     `labels.${LABEL_WORKSPACE}=${workspace}`,
@@ -55,7 +56,7 @@ async function* list(
   try {
     const request = { parent: parentOf(settings), filter: parts.join(' AND '), pageSize: PAGE_SECRETS };
     for await (const secret of client.listSecretsAsync(request, CALL)) {
-      const info = infoOf(secret as Described, settings, workspace);
+      const info = infoOf(secret as GcpSecret, settings, workspace);
       if (info && (!connectorType || info.connectorType === connectorType)) found.push(info);
     }
   } catch (error) {
@@ -64,13 +65,13 @@ async function* list(
   yield* found.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-function infoOf(secret: Described, settings: GcpSettings, workspace: string): SecretInfo | null {
-  const id = secret.annotations?.[NOTE_ID];
-  const connectorType = CONNECTOR_TYPES.find((type) => type === secret.labels?.[LABEL_TYPE]);
-  if (!id || !connectorType || !isOf(secret, workspace, id)) return null;
+function infoOf(secret: GcpSecret, settings: GcpSettings, workspace: string): SecretInfo | null {
+  const described = describedBy(secret);
+  if (described?.workspace !== workspace) return null;
+  const { id, type: connectorType, scope, expiresAt } = described;
   // Another deployment may share the project with another prefix.
-  if (!secret.name?.endsWith(`/${sharedNameOf(settings.prefix, workspace, id)}`)) return null;
-  return { id, connectorType, versions: null };
+  if (!secret.name?.endsWith(`/${secretIdOf(settings, workspace, id)}`)) return null;
+  return { id, connectorType, versions: null, scope, expiresAt };
 }
 
 async function describe(place: Place, id: string): Promise<SecretInfo> {
@@ -80,8 +81,8 @@ async function describe(place: Place, id: string): Promise<SecretInfo> {
   await place.ready();
   try {
     const [secret] = await client.getSecret({ name }, CALL);
-    const info = infoOf(secret as Described, settings, workspace);
-    if (!info) throw new CredentialNotFoundError(id);
+    const info = infoOf(secret as GcpSecret, settings, workspace);
+    if (info?.id !== id) throw new CredentialNotFoundError(id);
     const versions: { version: string; createdAt: string | null }[] = [];
     for await (const each of client.listSecretVersionsAsync({ parent: name }, CALL)) {
       if (each.state === 'DESTROYED') continue;
@@ -98,16 +99,19 @@ async function describe(place: Place, id: string): Promise<SecretInfo> {
 async function put(
   place: Place,
   id: string,
-  connectorType: ConnectorType,
+  type: SecretType,
   credential: Secret<unknown>,
+  metadata?: SecretMetadata,
 ): Promise<SecretInfo> {
-  assertSecretId(id);
+  assertPut(id, metadata);
   const { client, settings, workspace } = place;
   const text = payloadOf(credential, MAX_BYTES);
   const name = nameOf(settings, workspace, id);
   await place.ready();
-  const created = await create(place, id, connectorType);
+  const tuple = { id, workspace, type };
+  const created = await create(place, describedAs(tuple, metadata, null));
   try {
+    if (!created) await describeAnew(place, describedAs(tuple, metadata, await knownAs(place, id, type)));
     await client.addSecretVersion({ parent: name, payload: { data: Buffer.from(text.reveal()) } }, CALL);
   } catch (error) {
     // A secret without a version would be listed and could not be used.
@@ -118,29 +122,42 @@ async function put(
 }
 
 /** False: it was there, of the same type. */
-async function create(
-  { client, settings, workspace }: Place,
-  id: string,
-  connectorType: ConnectorType,
-): Promise<boolean> {
+async function create({ client, settings, workspace }: Place, described: Described): Promise<boolean> {
+  const { id, type } = described;
   const name = nameOf(settings, workspace, id);
   const secret = {
     ...(settings.location ? {} : { replication: { automatic: {} } }),
-    labels: { [LABEL_TYPE]: connectorType, [LABEL_WORKSPACE]: workspace },
-    annotations: { [NOTE_ID]: id },
+    labels: { [LABEL_TYPE]: type, [LABEL_WORKSPACE]: workspace },
+    annotations: toLabels(described, '-'),
   };
   try {
     await client.createSecret({ parent: parentOf(settings), secretId: name.split('/').at(-1) as string, secret }, CALL);
     return true;
   } catch (error) {
     if (codeOf(error) !== ALREADY_EXISTS) throw toManagerError(error, id);
+    return false;
   }
-  const known = await client.getSecret({ name }, CALL).catch((error) => {
-    throw toManagerError(error, id);
-  });
-  const info = infoOf(known[0] as Described, settings, workspace);
-  assertSameType(id, info?.connectorType ?? null, connectorType);
-  return false;
+}
+
+async function knownAs(
+  { client, settings, workspace }: Place,
+  id: string,
+  type: SecretType,
+): Promise<SecretInfo | null> {
+  const [secret] = await client.getSecret({ name: nameOf(settings, workspace, id) }, CALL);
+  const info = infoOf(secret as GcpSecret, settings, workspace);
+  assertSameType(id, info?.id === id ? info.connectorType : null, type);
+  return info;
+}
+
+/** Notes of other tools stay. */
+async function describeAnew({ client, settings, workspace }: Place, described: Described): Promise<void> {
+  const name = nameOf(settings, workspace, described.id);
+  const [known] = await client.getSecret({ name }, CALL);
+  const before = (known as GcpSecret).annotations ?? {};
+  const annotations = { ...withoutOurs(before, '-'), ...toLabels(described, '-') };
+  if (isDeepStrictEqual(annotations, { ...before })) return;
+  await client.updateSecret({ secret: { name, annotations }, updateMask: { paths: ['annotations'] } }, CALL);
 }
 
 async function remove(place: Place, id: string): Promise<void> {

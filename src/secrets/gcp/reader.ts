@@ -1,40 +1,43 @@
-import { CONNECTOR_TYPES } from '../../contract/connector.ts';
-import { CredentialNotFoundError, CredentialUnusableError } from '../../contract/errors.ts';
+import { CredentialNotFoundError } from '../../contract/errors.ts';
 import { Secret } from '../../contract/secret.ts';
-import type { SecretReader } from '../../contract/secret-manager.ts';
-import { parsePayload } from '../payload.ts';
-import { CALL, createClient, type Described, type GcpClient, isOf, LABEL_TYPE, nameOf } from './client.ts';
+import type { AccessedSecret, SecretReader, SecretRef } from '../../contract/secret-manager.ts';
+import { parseForeign, parsePayload } from '../payload.ts';
+import { CALL, createClient, describedBy, type GcpClient, type GcpSecret, nameOf, parentOf } from './client.ts';
 import { codeOf, FAILED_PRECONDITION, toManagerError } from './errors.ts';
 import type { GcpSettings } from './settings.ts';
 
 /** The reading half of Google Secret Manager. */
 export function openGcpReader(settings: GcpSettings): SecretReader {
   const { sdk: client, ready } = createClient(settings);
+  const read = async (name: string, ref: SecretRef, parse: (text: string) => unknown) => {
+    const [answer] = await accessVersion(client, name, ref.version ?? null);
+    const data = answer.payload?.data;
+    const value = new Secret(data ?? new Uint8Array()).map((bytes) => parse(Buffer.from(bytes).toString('utf8')));
+    return { ref: { ...ref, version: answer.name?.split('/').at(-1) ?? '' }, value };
+  };
+  const access = async (ref: SecretRef): Promise<AccessedSecret> => {
+    const { workspace, secretId } = ref;
+    if (ref.foreign) {
+      // A name and no resource's path, so that it cannot lead out of the project.
+      if (!/^[A-Za-z0-9_-]{1,255}$/.test(secretId)) throw new CredentialNotFoundError(secretId);
+      const name = `${parentOf(settings)}/secrets/${secretId}`;
+      return { ...(await read(name, ref, parseForeign)), connectorType: null, scope: null };
+    }
+    const name = nameOf(settings, workspace, secretId);
+    const [secret] = await client.getSecret({ name }, CALL);
+    const described = describedBy(secret as GcpSecret);
+    if (described?.id !== secretId || described.workspace !== workspace) throw new CredentialNotFoundError(secretId);
+    const accessed = await read(name, ref, (text) => parsePayload(text, secretId));
+    return { ...accessed, connectorType: described.type, scope: described.scope };
+  };
   return {
     access: async (ref) => {
-      const { workspace, secretId } = ref;
-      const name = nameOf(settings, workspace, secretId);
-      if (ref.version !== undefined && !/^\d{1,18}$/.test(ref.version)) throw new CredentialNotFoundError(secretId);
+      if (ref.version !== undefined && !/^\d{1,18}$/.test(ref.version)) throw new CredentialNotFoundError(ref.secretId);
       await ready();
       try {
-        const [secret] = await client.getSecret({ name }, CALL);
-        if (!isOf(secret as Described, workspace, secretId)) throw new CredentialNotFoundError(secretId);
-        const connectorType = CONNECTOR_TYPES.find((type) => type === (secret as Described).labels?.[LABEL_TYPE]);
-        if (!connectorType) {
-          throw new CredentialUnusableError(
-            'credential_wrong_type',
-            `"${secretId}" is labelled with no connector type.`,
-          );
-        }
-        const [answer] = await accessVersion(client, name, ref.version ?? null);
-        const version = answer.name?.split('/').at(-1) ?? '';
-        const data = answer.payload?.data;
-        const value = new Secret(data ?? new Uint8Array()).map((bytes) =>
-          parsePayload(Buffer.from(bytes).toString('utf8'), secretId),
-        );
-        return { ref: { ...ref, version }, connectorType, value };
+        return await access(ref);
       } catch (error) {
-        throw toManagerError(error, secretId);
+        throw toManagerError(error, ref.secretId);
       }
     },
   };

@@ -1,20 +1,28 @@
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { ConfigError, SecretAccessDeniedError, SecretManagerUnavailableError } from '../../contract/errors.ts';
 import { Secret } from '../../contract/secret.ts';
-import type { Held, VaultSettings } from './settings.ts';
+import type { Held, VaultAuth, VaultSettings } from './settings.ts';
 
 const TIMEOUT_MS = 20_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** A token is renewed when this much of its life has passed. */
 const RENEW_AT = 2 / 3;
+/** How long a refused login is not tried again: each would count against the account and against Vault. */
+const REFUSED_MS = 15_000;
+/** How long a wrapped secret ID may wait to be unwrapped. */
+const WRAP_TTL = '60s';
 
 export interface VaultAnswer {
   readonly status: number;
-  readonly body: { readonly data?: unknown; readonly errors?: readonly unknown[]; readonly auth?: unknown };
+  readonly body: {
+    readonly data?: unknown;
+    readonly errors?: readonly unknown[];
+    readonly auth?: unknown;
+    readonly wrap_info?: unknown;
+  };
 }
 
 interface Login {
@@ -25,10 +33,20 @@ interface Login {
   readonly until: number;
 }
 
+const clients = new WeakMap<VaultSettings, VaultClient>();
+
+/** The one client of this process for these settings. */
+export function vaultClient(settings: VaultSettings): VaultClient {
+  const client = clients.get(settings) ?? new VaultClient(settings);
+  clients.set(settings, client);
+  return client;
+}
+
 /** One login for as long as its token lives: a login for each request fills Vault with leases. */
-export class VaultClient {
+class VaultClient {
   readonly #settings: VaultSettings;
   #login: Promise<Login> | undefined;
+  #refused: { readonly error: SecretAccessDeniedError; readonly until: number } | undefined;
 
   constructor(settings: VaultSettings) {
     this.#settings = settings;
@@ -38,7 +56,8 @@ export class VaultClient {
   async request(method: string, path: string, body?: object): Promise<VaultAnswer> {
     const used = this.#current();
     const answer = await this.#send(method, path, (await used).token, body);
-    if (answer.status !== 403 || this.#settings.auth.kind === 'token') return answer;
+    const { auth } = this.#settings;
+    if (answer.status !== 403 || (auth.kind === 'token' && 'value' in auth.token)) return answer;
     // The token may have ended before its time: one login more, and no loop.
     if (this.#login === used) this.#login = undefined;
     return this.#send(method, path, (await this.#current()).token, body);
@@ -68,8 +87,28 @@ export class VaultClient {
   }
 
   async #logIn(): Promise<Login> {
-    const { auth } = this.#settings;
-    if (auth.kind === 'token') return endless(await heldValue(auth.token));
+    if (this.#refused && Date.now() < this.#refused.until) throw this.#refused.error;
+    try {
+      const { auth } = this.#settings;
+      if (auth.kind === 'token') return await this.#lookUp(await heldValue(auth.token));
+      if (auth.kind !== 'wrapped') return await this.#logInAs(auth);
+      const secretId = { value: await this.#unwrappedSecretId(auth) };
+      return await this.#logInAs({ kind: 'approle', path: auth.path, roleId: auth.roleId, secretId });
+    } catch (error) {
+      if (error instanceof SecretAccessDeniedError) this.#refused = { error, until: Date.now() + REFUSED_MS };
+      throw error;
+    }
+  }
+
+  /** How long a token lives that was given. One that may not look itself up is taken as it is. */
+  async #lookUp(token: Secret<string>): Promise<Login> {
+    const answer = await this.#send('GET', 'auth/token/lookup-self', token);
+    const { ttl, renewable } = (answer.body.data ?? {}) as { ttl?: unknown; renewable?: unknown };
+    if (answer.status !== 200 || !(Number(ttl) > 0)) return endless(token);
+    return loginOf({ status: 200, body: { auth: { lease_duration: ttl, renewable } } }, token) ?? endless(token);
+  }
+
+  async #logInAs(auth: Extract<VaultAuth, { kind: 'approle' | 'jwt' }>): Promise<Login> {
     const body =
       auth.kind === 'approle'
         ? { role_id: auth.roleId, secret_id: (await heldValue(auth.secretId)).reveal() }
@@ -77,33 +116,67 @@ export class VaultClient {
     const answer = await this.#send('POST', `auth/${auth.path}/login`, null, body);
     const login = answer.status === 200 ? loginOf(answer, null) : null;
     if (login) return login;
-    if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) {
-      throw new SecretAccessDeniedError(
-        'Vault does not accept who asks.',
-        'Check LOCKGATE_VAULT_AUTH and what it names: the role, its secret ID or token, and the path of the method.',
-      );
-    }
-    throw unavailable(answer.status);
+    throw refusedOr(
+      answer,
+      'Check LOCKGATE_VAULT_AUTH and what it names: the role, its secret ID or token, and the path of the method.',
+    );
   }
 
-  async #send(method: string, path: string, token: Secret<string> | null, body?: object): Promise<VaultAnswer> {
-    const { address, namespace, caFile } = this.#settings;
+  /** As the worker, who may do only this; what is unwrapped must have been made where it says. */
+  async #unwrappedSecretId({ path, runner, worker }: Extract<VaultAuth, { kind: 'wrapped' }>): Promise<Secret<string>> {
+    const hint = 'The worker needs create and update on auth/PATH/role/RUNNER/secret-id, and nothing else.';
+    const token = worker.kind === 'token' ? await heldValue(worker.token) : (await this.#logInAs(worker)).token;
+    const made = `auth/${path}/role/${encodeURIComponent(runner)}/secret-id`;
+    const answer = await this.#send('POST', made, token, {}, { 'x-vault-wrap-ttl': WRAP_TTL });
+    const info = answer.body.wrap_info as { token?: unknown; creation_path?: unknown } | undefined;
+    if (answer.status !== 200 || typeof info?.token !== 'string') throw refusedOr(answer, hint);
+    const wrapping = new Secret(info.token);
+    const looked = await this.#send('POST', 'sys/wrapping/lookup', null, { token: wrapping.reveal() });
+    const { creation_path } = (looked.body.data ?? {}) as { creation_path?: unknown };
+    if (looked.status !== 200 || creation_path !== made)
+      throw refusedOr({ status: 403 }, 'The wrapped secret ID is not what was asked for.');
+    const unwrapped = await this.#send('POST', 'sys/wrapping/unwrap', wrapping, {});
+    const { secret_id } = (unwrapped.body.data ?? {}) as { secret_id?: unknown };
+    if (unwrapped.status === 200 && typeof secret_id === 'string') return new Secret(secret_id);
+    throw refusedOr(unwrapped, 'Somebody else may have unwrapped the secret ID: look at the audit log of Vault.');
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    token: Secret<string> | null,
+    body?: object,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<VaultAnswer> {
+    const { address, namespace, ca: trusted, egress } = this.#settings;
     const url = new URL(`/v1/${path}`, address);
     const text = body === undefined ? undefined : JSON.stringify(body);
+    egress?.assertEndpoint(url, 'public');
+    const lookup = egress?.lookupFor(url);
     const headers = {
       'x-vault-request': 'true',
+      ...more,
       ...(token ? { 'x-vault-token': token.reveal() } : {}),
       ...(namespace ? { 'x-vault-namespace': namespace } : {}),
       ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
     };
     const ca =
-      caFile && url.protocol === 'https:'
-        ? { ca: [...rootCertificates, await readFile(caFile, 'utf8').catch(badCa)] }
+      trusted && url.protocol === 'https:'
+        ? {
+            ca: [
+              ...rootCertificates,
+              'pem' in trusted ? trusted.pem : await readFile(trusted.file, 'utf8').catch(badCa),
+            ],
+          }
         : {};
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     try {
       const response = await new Promise<IncomingMessage>((resolve, reject) => {
-        const request = send(url, { method, headers, timeout: TIMEOUT_MS, ...ca }, resolve);
+        const request = send(
+          url,
+          { method, headers, timeout: TIMEOUT_MS, ...ca, ...(lookup ? { lookup } : {}) },
+          resolve,
+        );
         request.once('error', reject);
         request.once('timeout', () => request.destroy(new Error('timeout')));
         request.end(text);
@@ -115,24 +188,9 @@ export class VaultClient {
   }
 }
 
-/** What a path is made of is encoded; nothing that a person wrote can leave the engine's tree. */
-export function pathOf(
-  { mount, prefix }: VaultSettings,
-  kind: 'data' | 'metadata',
-  workspace: string,
-  id?: string,
-): string {
-  const folder = `${mount}/${kind}/${encodeURIComponent(prefix)}/${encodeURIComponent(workspace)}`;
-  return id === undefined ? folder : `${folder}/${encodeURIComponent(leafOf(workspace, id))}`;
-}
-
-/** Readable, and injective because part of a hash of the exact tuple follows. */
-export function leafOf(workspace: string, id: string): string {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([workspace, id]))
-    .digest('hex')
-    .slice(0, 12);
-  return `${id}-${hash}`;
+function refusedOr({ status }: Pick<VaultAnswer, 'status'>, hint: string): Error {
+  if (status < 400 || status >= 500 || status === 429) return unavailable(status);
+  return new SecretAccessDeniedError('Vault does not accept who asks.', hint);
 }
 
 export function unavailable(status: number): SecretManagerUnavailableError {
@@ -208,3 +266,5 @@ function parsed(text: string): VaultAnswer['body'] {
     return {};
   }
 }
+
+export type { VaultClient };

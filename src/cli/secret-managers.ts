@@ -1,0 +1,200 @@
+import { findManager, listManagers, removeManager, saveManager } from '../collections/managers.ts';
+import { listSources } from '../collections/sources.ts';
+import { CredentialNotFoundError, InputError, LockgateError } from '../contract/errors.ts';
+import { migrateSecrets } from '../jobs/secret-migration.ts';
+import type { App } from '../main.ts';
+import { MANAGER_NAME } from '../secrets/managers.ts';
+import { openerId, openerOf, parseRegistered } from '../secrets/registered.ts';
+import { ask, askSecret, readText } from './input.ts';
+import { type Globals, plural, print, printJson, printTable } from './present.ts';
+import { withApp } from './session.ts';
+
+/** The secret managers that this workspace can use. */
+export function managers(globals: Globals): Promise<void> {
+  return withApp(async (app) => {
+    const { secretManagers, workspace } = app.config;
+    const declared = [...secretManagers.byName.values()].filter(
+      ({ workspaces }) => !workspaces || workspaces.includes(workspace),
+    );
+    const registered = await listManagers(await app.database(), workspace);
+    const items = [
+      ...declared.map(({ name, settings, foreign }) => ({
+        name,
+        backend: settings.backend as string,
+        of: 'deployment',
+        default: name === app.defaultManager,
+        paths: foreign,
+      })),
+      ...registered.map(({ name, settings }) => ({
+        name,
+        backend: String(settings.backend),
+        of: 'workspace',
+        default: false,
+        paths: ['*'],
+      })),
+    ];
+    if (globals.json) return printJson({ items });
+    printTable(
+      ['name', 'backend', 'of', 'default', 'paths'],
+      items.map((each) => [each.name, each.backend, each.of, each.default ? 'yes' : '', each.paths.join(', ')]),
+      'No secret manager is switched on. Unset LOCKGATE_SECRET_MANAGER for the encrypted file store.',
+    );
+  });
+}
+
+interface RegisterOptions {
+  readonly url?: string;
+  readonly namespace?: string;
+  readonly mount?: string;
+  readonly kv?: string;
+  readonly caFile?: string;
+  readonly auth?: string;
+  readonly authPath?: string;
+  readonly roleId?: string;
+  readonly prefix?: string;
+}
+
+/** Brings a workspace's own Vault along. Its token or secret ID is asked for, and becomes a secret of the default manager. */
+export function register(globals: Globals, name: string, options: RegisterOptions): Promise<void> {
+  return withApp(async (app) => {
+    assertFree(app, name);
+    const { url, kv, caFile, ...more } = options;
+    const settings = parseRegistered({
+      backend: 'vault',
+      address: url ?? (await ask('Address of the Vault, such as https://vault.internal:8200: ')),
+      ...more,
+      ...(kv ? { kv: Number(kv) } : {}),
+      ...(caFile ? { ca: await readText(caFile) } : {}),
+    });
+    const opener = openerOf(
+      settings,
+      await askSecret(settings.auth === 'token' ? 'Token: ' : 'Secret ID of the role: '),
+    );
+    const { workspace } = app.config;
+    const db = await app.database();
+    await app.noteManager('manager.register', name, async () => {
+      // The secret first: a manager that nothing opens is of no use.
+      await app.secrets().put(openerId(name), 'manager', opener);
+      await saveManager(db, workspace, name, settings);
+    });
+    const count = (await Array.fromAsync(app.secrets(name).list())).length;
+    if (globals.json) return printJson({ name, ...settings, secrets: count });
+    print(`Registered ${name}; it opens, and has ${plural(count, 'credential')} of Lockgate's.`);
+    print(`Use a secret in it: lockgate sources add --credential ${name}:path/to/secret ...`);
+  });
+}
+
+export function unregister(globals: Globals, name: string): Promise<void> {
+  return withApp(async (app) => {
+    const db = await app.database();
+    const { workspace } = app.config;
+    if (!(await findManager(db, workspace, name))) throw unknown(name);
+    const users = (await listSources(db, workspace)).filter(({ credentialManager }) => credentialManager === name);
+    if (users.length > 0) {
+      throw new LockgateError(
+        'secret_manager_in_use',
+        `${plural(users.length, 'source')} take credentials from "${name}".`,
+        'Remove them first, or move their credentials: lockgate secrets migrate --from <this> --to <another>',
+      );
+    }
+    await app.noteManager('manager.unregister', name, async () => {
+      await removeManager(db, workspace, name);
+      await app
+        .secrets()
+        .remove(openerId(name))
+        .catch((error) => {
+          if (!(error instanceof CredentialNotFoundError)) throw error;
+        });
+    });
+    if (globals.json) return printJson({ removed: name });
+    print(`Removed ${name} and what opened it. The secrets in it are where they were.`);
+  });
+}
+
+interface MigrateOptions {
+  readonly from: string;
+  readonly to: string;
+  readonly secret: string[];
+  readonly dryRun?: boolean;
+}
+
+export function migrate(globals: Globals, options: MigrateOptions): Promise<void> {
+  return withApp(async (app) => {
+    const { from, to, secret, dryRun } = options;
+    if (from === to || app.namesOf(from).includes(to))
+      throw new InputError('invalid_migration', '--from and --to are the same secret manager.');
+    const ids = secret.length > 0 ? secret : (await Array.fromAsync(app.secrets(from).list())).map(({ id }) => id);
+    if (dryRun) return preview(globals, app, options, ids);
+    const items: object[] = [];
+    const { sources } = await migrateSecrets(
+      {
+        db: await app.database(),
+        from: app.secrets(from),
+        to: app.secrets(to),
+        reader: app.stored,
+        audit: app.audit,
+        actor: app.actor,
+      },
+      { workspace: app.config.workspace, from, to, aliases: app.namesOf(from), ids },
+      (migrated) => {
+        items.push(migrated);
+        if (globals.json) return;
+        const { id, copied, known, unreadable } = migrated;
+        print(`${id}: ${plural(copied, 'version')} copied${known > 0 ? `, ${known} before` : ''}, read back and equal`);
+        if (unreadable.length > 0) print(`  not readable where they are, and left: ${unreadable.join(', ')}`);
+      },
+    );
+    if (globals.json) return printJson({ items, sources });
+    print(`${plural(sources, 'source')} switched from ${from} to ${to}. The secrets in ${from} are as they were.`);
+  });
+}
+
+async function preview(
+  globals: Globals,
+  app: App,
+  { from, to }: MigrateOptions,
+  ids: readonly string[],
+): Promise<void> {
+  const names = app.namesOf(from);
+  const sources = await listSources(await app.database(), app.config.workspace);
+  const items = [];
+  for (const id of ids) {
+    const info = await app.secrets(from).describe(id);
+    const there = await app
+      .secrets(to)
+      .describe(id)
+      .then(() => true)
+      .catch((error) => {
+        if (error instanceof CredentialNotFoundError) return false;
+        throw error;
+      });
+    const users = sources.filter((each) => each.credentialId === id && names.includes(each.credentialManager)).length;
+    items.push({ id, type: info.connectorType, versions: info.versions?.length ?? null, sources: users, there });
+  }
+  if (globals.json) return printJson({ dryRun: true, items });
+  printTable(
+    ['id', 'type', 'versions', 'sources', `in ${to}`],
+    items.map((each) => [each.id, each.type, each.versions, each.sources, each.there ? 'is compared' : 'new']),
+    `There is nothing in ${from}.`,
+  );
+  print('Nothing was copied and nothing switched: this was a dry run.');
+}
+
+function assertFree(app: App, name: string): void {
+  if (!MANAGER_NAME.test(name))
+    throw new InputError(
+      'invalid_name',
+      'This is no name of a secret manager.',
+      'Use up to 40 lower-case letters, digits and hyphens.',
+    );
+  if (app.config.secretManagers.byName.has(name) || name === 'default')
+    throw new InputError('name_taken', `The deployment itself has a secret manager "${name}".`, 'Choose another name.');
+}
+
+function unknown(name: string): LockgateError {
+  return new LockgateError(
+    'secret_manager_unknown',
+    `This workspace has registered no secret manager "${name}".`,
+    'List them with: lockgate secrets managers',
+  );
+}
