@@ -50,7 +50,7 @@ export function addManagerCommands(secrets: Command): void {
   secrets
     .command('export')
     .description('write every secret with all its versions to one file that only an age identity opens')
-    .requiredOption('--recipient <age1...>', 'the age recipient that it is sealed to')
+    .requiredOption('--recipient <recipient>', 'the age recipient (age1 and so on) that it is sealed to')
     .option('--output <path>', 'write to this file')
     .addOption(manager())
     .action(async (options) => (await import('./secret-keys.ts')).exportAll(globals(), options));

@@ -37,9 +37,6 @@ export function openPool(
   };
 }
 
-/** What PostgreSQL says of a user or a password that it does not take: before anything was done. */
-const LOGIN_REFUSED: readonly string[] = ['28P01', '28000'];
-
 /** The pool of the current login, and those of earlier ones while they are in use. */
 class LoggedInPools {
   readonly #target: () => Promise<PoolTarget>;
@@ -60,7 +57,7 @@ class LoggedInPools {
     try {
       return await orUnavailable(this.#ready(used).then(work));
     } catch (error) {
-      if (this.#fixed || !LOGIN_REFUSED.includes((error as { code?: string }).code ?? '')) throw error;
+      if (this.#fixed || (error as LockgateError).code !== 'database_refused') throw error;
       // The password has changed: those who find out together ask for it once.
       if (this.#current === used) this.#current = this.#open();
       return await orUnavailable(this.#ready(this.#current).then(work));
@@ -98,12 +95,22 @@ class LoggedInPools {
 /** PostgreSQL's classes for a lost connection and a server that goes down or comes up, and what sockets say of one that is not there. */
 const AWAY = /^(08...|57P0[123]|ECONN.*|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND)$/;
 
+/** A user, a password or a database that the server does not take: before anything was done. */
+const REFUSED: readonly string[] = ['28P01', '28000', '3D000'];
+
 /** Tells a database that is away, and is worth another attempt, from a statement that is wrong. */
 async function orUnavailable<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
     const { code, message, severity } = error as { code?: string; message?: string; severity?: string };
+    if (REFUSED.includes(code ?? '')) {
+      throw new LockgateError(
+        'database_refused',
+        `The database does not accept the ${code === '3D000' ? "database's name" : 'user or the password'}.`,
+        'Check DATABASE_URL, and what DATABASE_SECRET names.',
+      );
+    }
     const cut =
       severity === undefined && /connection terminated|timeout exceeded when trying to connect/i.test(message ?? '');
     if (error instanceof LockgateError || !(cut || AWAY.test(code ?? ''))) throw error;

@@ -66,6 +66,28 @@ secretManagerConformance('gcp', async () => {
   };
 });
 
+test('plain names as other tools make them: two IDs that become one are an error and no overwriting', async () => {
+  const { server, settings, close } = await gcp();
+  const plain = settings({
+    LOCKGATE_SECRET_PREFIX: 'PROD',
+    LOCKGATE_SECRET_NAME_TEMPLATE: '{prefix}-TOCK-{workspace}-{id}',
+  });
+  const directory = openDirectory(plain, 'default', Date.now);
+  await directory.put('my.creds', 's3', new Secret({ n: 1 }));
+  expect([...server.secrets.keys()]).toEqual(['projects/fake-project/secrets/PROD-TOCK-default-mycreds']);
+  await expect(directory.put('mycreds', 's3', new Secret({ n: 2 }))).rejects.toMatchObject({
+    code: 'credential_wrong_type',
+    message: expect.stringContaining('was not made for it'),
+  });
+  await expect(directory.describe('mycreds')).rejects.toMatchObject({ code: 'credential_not_found' });
+  await expect(openReader(plain).access(ref('mycreds'), purpose)).rejects.toMatchObject({
+    code: 'credential_not_found',
+  });
+  expect((await openReader(plain).access(ref('my.creds'), purpose)).value.reveal()).toEqual({ n: 1 });
+  expect((await Array.fromAsync(directory.list())).map(({ id }) => id)).toEqual(['my.creds']);
+  await close();
+});
+
 describe('gcp alone', () => {
   let at: Awaited<ReturnType<typeof gcp>>;
   beforeAll(async () => {

@@ -44,6 +44,7 @@ export class S3Server extends LoopbackServer {
   fault: (request: S3Request) => Fault | undefined = () => undefined;
   pageSize = 1000;
   readonly counts = new Map<string, number>();
+  requests = 0;
   now: () => number = Date.now;
   #sorted = new WeakMap<Map<string, S3Object>, string[]>();
 
@@ -93,6 +94,7 @@ export class S3Server extends LoopbackServer {
       query: new URLSearchParams(query),
       headers: request.headers,
     };
+    this.requests++;
     this.counts.set(asked.operation, (this.counts.get(asked.operation) ?? 0) + 1);
     const anonymous = this.open.has(bucket) && !request.headers.authorization;
     const verdict = anonymous

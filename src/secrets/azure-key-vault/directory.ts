@@ -66,7 +66,8 @@ async function find({ client, settings, workspace }: Place, id: string): Promise
   if (!latest) return null;
   const described = describedBy(latest.tags as Tags, workspace, id);
   if (!described) return { info: null };
-  const { type: connectorType, scope, expiresAt } = described;
+  const { type: connectorType, scope } = described;
+  const expiresAt = described.expiresAt ?? latest.expiresOn?.toISOString() ?? null;
   const known = versions.map(({ version = '', createdOn }) => ({
     version,
     createdAt: createdOn?.toISOString() ?? null,

@@ -11,6 +11,8 @@ import type { GcpSettings } from './settings.ts';
 const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 /** How long one request may take with its repetitions, in milliseconds. */
 export const CALL = { timeout: 30_000 };
+/** The same for a listing; the library warns where it would have gathered the pages itself. */
+export const LISTING = { ...CALL, autoPaginate: false };
 const TOKEN_TIMEOUT_MS = 20_000;
 
 /** https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create */

@@ -13,6 +13,7 @@ import {
   type GcpSecret,
   LABEL_TYPE,
   LABEL_WORKSPACE,
+  LISTING,
   nameOf,
   parentOf,
   secretIdOf,
@@ -55,7 +56,7 @@ async function* list(
   await ready();
   try {
     const request = { parent: parentOf(settings), filter: parts.join(' AND '), pageSize: PAGE_SECRETS };
-    for await (const secret of client.listSecretsAsync(request, CALL)) {
+    for await (const secret of client.listSecretsAsync(request, LISTING)) {
       const info = infoOf(secret as GcpSecret, settings, workspace);
       if (info && (!connectorType || info.connectorType === connectorType)) found.push(info);
     }
@@ -84,7 +85,7 @@ async function describe(place: Place, id: string): Promise<SecretInfo> {
     const info = infoOf(secret as GcpSecret, settings, workspace);
     if (info?.id !== id) throw new CredentialNotFoundError(id);
     const versions: { version: string; createdAt: string | null }[] = [];
-    for await (const each of client.listSecretVersionsAsync({ parent: name }, CALL)) {
+    for await (const each of client.listSecretVersionsAsync({ parent: name }, LISTING)) {
       if (each.state === 'DESTROYED') continue;
       const seconds = Number((each.createTime as { seconds?: unknown } | null | undefined)?.seconds);
       const createdAt = Number.isFinite(seconds) ? new Date(seconds * 1000).toISOString() : null;

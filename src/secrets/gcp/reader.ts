@@ -2,7 +2,16 @@ import { CredentialNotFoundError } from '../../contract/errors.ts';
 import { Secret } from '../../contract/secret.ts';
 import type { AccessedSecret, SecretReader, SecretRef } from '../../contract/secret-manager.ts';
 import { parseForeign, parsePayload } from '../payload.ts';
-import { CALL, createClient, describedBy, type GcpClient, type GcpSecret, nameOf, parentOf } from './client.ts';
+import {
+  CALL,
+  createClient,
+  describedBy,
+  type GcpClient,
+  type GcpSecret,
+  LISTING,
+  nameOf,
+  parentOf,
+} from './client.ts';
 import { codeOf, FAILED_PRECONDITION, toManagerError } from './errors.ts';
 import type { GcpSettings } from './settings.ts';
 
@@ -50,7 +59,7 @@ async function accessVersion(client: GcpClient['sdk'], name: string, version: st
   } catch (error) {
     if (version !== null || codeOf(error) !== FAILED_PRECONDITION) throw error;
     const numbers: number[] = [];
-    for await (const each of client.listSecretVersionsAsync({ parent: name, filter: 'state:ENABLED' }, CALL)) {
+    for await (const each of client.listSecretVersionsAsync({ parent: name, filter: 'state:ENABLED' }, LISTING)) {
       numbers.push(Number(each.name?.split('/').at(-1)));
     }
     if (numbers.length === 0) throw error;
