@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { type OidcSettings, readOidcRules } from './access/oidc.ts';
 import type { AuditFiles } from './audit/file-log.ts';
 import { ConfigError } from './contract/errors.ts';
 import { Secret } from './contract/secret.ts';
@@ -9,6 +11,18 @@ import type { DeclaredManagers } from './secrets/managers.ts';
 import { parseReference, type Reference } from './secrets/reference.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+
+export interface HttpConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Addresses or networks of proxies that speak TLS with the world. */
+  readonly trustedProxies: readonly string[];
+  /** Of one caller. */
+  readonly requestsPerMinute: number;
+  readonly openMetrics: boolean;
+  readonly oidc: OidcSettings | null;
+}
 
 /** The deployment's settings, read once from the environment. */
 export interface Config {
@@ -24,6 +38,8 @@ export interface Config {
   readonly allowedEndpoints: readonly string[];
   /** Whether credentials may use the identity of the machine. */
   readonly ambientCredentials: boolean;
+  /** How the API is served. */
+  readonly http: HttpConfig;
   /** Null: as the command has it. */
   readonly logLevel: (typeof LOG_LEVELS)[number] | null;
 }
@@ -47,10 +63,100 @@ export function readConfig(environment: Environment = process.env): Config {
       keyFile: resolve(environment.LOCKGATE_AUDIT_KEY_FILE || join(dataDir, 'keys', 'audit.txt')),
     },
     allowedEndpoints: allowedEndpoints(environment),
+    http: http(environment),
     ambientCredentials: oneOf(environment, 'LOCKGATE_AMBIENT_CREDENTIALS', ['on', 'off'] as const, 'off') === 'on',
     logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,
   };
   return Object.freeze(config);
+}
+
+function http(environment: Environment): HttpConfig {
+  const host = environment.LOCKGATE_HOST || '127.0.0.1';
+  const [certFile, keyFile] = [environment.LOCKGATE_TLS_CERT_FILE, environment.LOCKGATE_TLS_KEY_FILE];
+  if (Boolean(certFile) !== Boolean(keyFile))
+    throw new ConfigError('LOCKGATE_TLS_CERT_FILE and LOCKGATE_TLS_KEY_FILE belong together.', 'Set both or none.');
+  const trustedProxies = listIn(environment.LOCKGATE_TRUSTED_PROXIES);
+  const loopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host);
+  if (!loopback && !certFile && trustedProxies.length === 0) {
+    throw new ConfigError(
+      `LOCKGATE_HOST is ${host}, where others could read tokens on their way.`,
+      'Set LOCKGATE_TLS_CERT_FILE and LOCKGATE_TLS_KEY_FILE, or LOCKGATE_TRUSTED_PROXIES to the addresses of the proxy that speaks TLS.',
+    );
+  }
+  return {
+    host,
+    port: numberIn(environment, 'LOCKGATE_PORT', 3000, 0, 65_535),
+    tls: certFile && keyFile ? { certFile: resolve(certFile), keyFile: resolve(keyFile) } : null,
+    trustedProxies,
+    requestsPerMinute: numberIn(environment, 'LOCKGATE_REQUESTS_PER_MINUTE', 1200, 1, 1_000_000),
+    openMetrics: oneOf(environment, 'LOCKGATE_OPEN_METRICS', ['on', 'off'] as const, loopback ? 'on' : 'off') === 'on',
+    oidc: oidc(environment),
+  };
+}
+
+function oidc(environment: Environment): OidcSettings | null {
+  const issuer = environment.LOCKGATE_OIDC_ISSUER;
+  if (!issuer) return null;
+  if (!URL.canParse(issuer)) throw new ConfigError('LOCKGATE_OIDC_ISSUER is not a URL.', 'As it stands in the tokens.');
+  const audience = environment.LOCKGATE_OIDC_AUDIENCE;
+  const rules = environment.LOCKGATE_OIDC_RULES;
+  if (!audience || !rules)
+    throw new ConfigError(
+      'LOCKGATE_OIDC_AUDIENCE or LOCKGATE_OIDC_RULES is missing.',
+      'The first is who tokens must be for; the second a file with rules that turn claims into roles.',
+    );
+  return { issuer, audience, jwksUri: environment.LOCKGATE_OIDC_JWKS || null, rules: readOidcRules(resolve(rules)) };
+}
+
+function listIn(text: string | undefined): string[] {
+  return (text ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
+}
+
+function numberIn(environment: Environment, name: string, fallback: number, least: number, most: number): number {
+  const given = environment[name];
+  if (given === undefined || given === '') return fallback;
+  const value = Number(given);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new ConfigError(`${name} is no number from ${least} to ${most}.`);
+}
+
+/** The service that commands are for, where it is another one than this machine's; null: none. */
+export function readRemote(environment: Environment = process.env): {
+  readonly url: string;
+  readonly token: string;
+  readonly workspace?: string;
+} | null {
+  const url = environment.LOCKGATE_URL;
+  if (!url) return null;
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new ConfigError('LOCKGATE_URL is no URL.', 'Such as https://lockgate.internal');
+  const file = environment.LOCKGATE_TOKEN_FILE;
+  const token = environment.LOCKGATE_TOKEN || (file ? tokenIn(file) : '');
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new ConfigError('LOCKGATE_TOKEN is missing.', 'Set it, or LOCKGATE_TOKEN_FILE to a file that holds it.');
+  return { url, token, ...(environment.LOCKGATE_WORKSPACE ? { workspace: environment.LOCKGATE_WORKSPACE } : {}) };
+}
+
+function tokenIn(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    throw new ConfigError('LOCKGATE_TOKEN_FILE cannot be read.', 'Check the path and its mode.');
+  }
+}
+
+/** What a worker that this process starts finds of its environment; everything else stays behind. */
+const INHERITED =
+  /^(PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY|DATABASE_.*|LOCKGATE_.*|AWS_.*|AZURE_.*|IDENTITY_.*|MSI_.*|GOOGLE_.*|KUBERNETES_.*|VAULT_.*|OTEL_.*)$/i;
+
+/** To be asked before the configuration is read, which takes secrets out. */
+export function inheritedEnvironment(environment: Environment = process.env): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name, value]) => INHERITED.test(name) && value !== undefined),
+  ) as Record<string, string>;
 }
 
 function workspace(environment: Environment): string {
@@ -82,8 +188,7 @@ function database(environment: Environment, dataDir: string): DatabaseTarget {
 }
 
 function allowedEndpoints(environment: Environment): string[] {
-  const listed = (environment.LOCKGATE_ALLOWED_ENDPOINTS ?? '').split(',').map((part) => part.trim());
-  return listed.filter(Boolean).map((text) => {
+  return listIn(environment.LOCKGATE_ALLOWED_ENDPOINTS).map((text) => {
     if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return new URL(text).origin;
     throw new ConfigError(
       `LOCKGATE_ALLOWED_ENDPOINTS has "${text}", which is not an origin.`,

@@ -1,19 +1,16 @@
-import { systemClock } from './clock.ts';
-import type { Config } from './config.ts';
 import type { Clock, Egress } from './contract/connector.ts';
 import { type LockgateError, SecretManagerNotConfiguredError } from './contract/errors.ts';
-import type { Secret } from './contract/secret.ts';
 import type { AccessPurpose, AuditLog, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
-import { withAudit, withDirectoryAudit } from './layers/audited.ts';
+import { openDirectories } from './directories.ts';
+import { withAudit } from './layers/audited.ts';
 import { withPatience } from './layers/patient.ts';
 import { composedReader } from './secrets/composed-reader.ts';
-import { databaseCredential, deploymentReader } from './secrets/deployment.ts';
 import { liveValues, watchedReader } from './secrets/live-values.ts';
-import { DEFAULT_NAME, type DeclaredManagers, declaredManager, type NamedManager } from './secrets/managers.ts';
-import { lazyDirectory, openDirectory } from './secrets/open-directory.ts';
+import { DEFAULT_NAME, type DeclaredManagers, type NamedManager, unknownManager } from './secrets/managers.ts';
+import { openDirectory } from './secrets/open-directory.ts';
 import { findReaders } from './secrets/reading.ts';
 import { openerId, registeredManager } from './secrets/registered.ts';
-import { routedReader, unknownManager } from './secrets/routed-reader.ts';
+import { routedReader } from './secrets/routed-reader.ts';
 
 export interface CredentialParts {
   readonly declared: DeclaredManagers;
@@ -61,26 +58,20 @@ export function openCredentials(parts: CredentialParts): Credentials {
   const openers = layered(routedReader(findReaders(declared, async () => null)));
   const stored = layered(routedReader(findReaders(declared, registered)));
 
-  const directories = new Map<string, SecretDirectory>();
-  const open = (name: string, workspace: string): SecretDirectory => {
-    if (!declared.default) throw new SecretManagerNotConfiguredError();
-    const manager = declaredManager(declared, name, workspace);
-    if (manager) return openDirectory(manager.settings, workspace, clock.now);
-    return lazyDirectory(async () => {
+  const { directory } = openDirectories({
+    declared,
+    audit,
+    now: clock.now,
+    registered: async (name, workspace) => {
       const found = await registered(name, workspace);
       if (!found) throw unknownManager(name);
       return openDirectory(found.settings, workspace, clock.now);
-    });
-  };
+    },
+  });
   return {
     reader: declared.default ? composedReader(stored) : unconfigured,
     stored: declared.default ? stored : unconfigured,
-    directory: (manager, workspace, actor) => {
-      const key = `${workspace} ${manager}`;
-      const directory = directories.get(key) ?? open(manager, workspace);
-      directories.set(key, directory);
-      return withDirectoryAudit(directory, audit, { manager, workspace, actor });
-    },
+    directory,
   };
 }
 
@@ -89,19 +80,3 @@ const unconfigured: SecretReader = {
     throw new SecretManagerNotConfiguredError();
   },
 };
-
-/** The user and the password of the database, anew at each call; null: they stand in its URL. */
-export function databaseLogin(
-  { databaseSecret, secretManagers, workspace }: Config,
-  audit: AuditLog,
-): (() => Promise<Secret<{ username: string; password: string }>>) | null {
-  const manager = databaseSecret && secretManagers.byName.get(databaseSecret.manager);
-  if (!databaseSecret || !manager) return null;
-  const reader = watchedReader(withAudit(withPatience(deploymentReader(manager), systemClock), audit), liveValues);
-  const { secretId, version } = databaseSecret;
-  const ref = { manager: manager.name, workspace, secretId, ...(version ? { version } : {}) };
-  return async () => {
-    const { value } = await reader.access(ref, { actor: 'lockgate', reason: 'open the database' });
-    return databaseCredential(value);
-  };
-}

@@ -1,3 +1,5 @@
+export { type ClientSettings, createLockgateClient, type LockgateClient } from './client/client.ts';
+export type { Answer, Given, OperationName } from './contract/api/index.ts';
 export type { ByteRange, CheckReport, ConnectorType, Content, Entry } from './contract/connector.ts';
 export {
   ConfigError,

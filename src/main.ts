@@ -1,80 +1,56 @@
 import { hostname, userInfo } from 'node:os';
-import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
+import { ChangeWatch } from './collections/change-watch.ts';
 import { findManager } from './collections/managers.ts';
 import { noteSecretWait } from './collections/runs.ts';
 import type { Config } from './config.ts';
-import { openDirectoryStore } from './content/directory.ts';
 import type { Egress } from './contract/connector.ts';
-import type { ContentStore } from './contract/content-store.ts';
-import type { AuditEvent, AuditLog, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
-import { type Credentials, databaseLogin, openCredentials } from './credentials.ts';
-import { openDatabase } from './db/open.ts';
-import type { OpenDatabase } from './db/pool.ts';
+import type { AuditEvent, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
+import { type Credentials, openCredentials } from './credentials.ts';
+import { type Foundation, openFoundation } from './foundation.ts';
 import { type CrawlParts, crawl } from './jobs/crawl.ts';
 import { Limits, type SourceParts } from './jobs/open-source.ts';
-import { type CrawlQueue, openQueue } from './jobs/queue.ts';
+import { makePlan } from './jobs/plan-run.ts';
+import type { Task } from './jobs/queue.ts';
+import { checkSource, doTask } from './jobs/tasks.ts';
+import { deliver } from './jobs/webhooks.ts';
 import { noted } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
-import { createLog, type Log } from './log.ts';
-import { liveValues } from './secrets/live-values.ts';
-import { DEFAULT_NAME } from './secrets/managers.ts';
+import { DEFAULT_NAME, namesOf } from './secrets/managers.ts';
+import { openOperations, type Perform } from './service/operations.ts';
 
-/** What this process uses of the deployment. Parts that cost something are opened when they are first asked for. */
-export interface App extends AsyncDisposable {
-  readonly config: Config;
-  readonly log: Log;
+/** What a process with all rights uses of the deployment: the command line, and workers. */
+export interface App extends Foundation {
+  /** Who the audit log names for what this process does. */
+  readonly actor: string;
+  /** The operations of the service, done in this process. */
+  perform(): Promise<Perform>;
   /** The name of the secret manager that is meant where none is named. */
   readonly defaultManager: string;
   secrets(manager?: string): SecretDirectory;
   /** Reads values as they are stored: audited. */
   readonly stored: SecretReader;
-  readonly audit: AuditLog;
-  /** Who the audit log names for what this process does. */
-  readonly actor: string;
   /** The names under which sources may know a secret manager, its own the first. */
   namesOf(manager: string): string[];
   /** Does something with a secret manager that is written down first. */
   noteManager<T>(action: AuditEvent['action'], manager: string, work: () => Promise<T>): Promise<T>;
-  database(): Promise<OpenDatabase>;
-  queue(): Promise<CrawlQueue>;
-  content(): Promise<ContentStore>;
   /** Executes one run in this process. */
   crawl(runId: string, signal: AbortSignal): Promise<void>;
-  /** What opens a source in this process: holds the reader. */
-  sourceParts(workspace: string): SourceParts;
+  /** Does what the API asks of workers. */
+  doTask(task: Task, signal: AbortSignal): Promise<unknown>;
+  /** Tells a webhook what it has not taken yet. */
+  deliver(webhookId: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Chooses the implementations that the configuration asks for. */
 export function openApp(config: Config, defaultLogLevel: NonNullable<Config['logLevel']> = 'silent'): App {
-  const log = createLog(config.logLevel ?? defaultLogLevel, (text) => liveValues.scrub(text));
-  const audit = fileAuditLog(config.audit, systemClock.now);
-  const runtime = {
-    clock: systemClock,
-    egress: createEgress(config.allowedEndpoints),
-    ambient: config.ambientCredentials,
-  };
-  const closing: (() => PromiseLike<void>)[] = [];
-  const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {
-    let opened: Promise<T> | undefined;
-    return () => {
-      opened ??= open();
-      return opened;
-    };
-  };
-  const kept = async <T extends AsyncDisposable>(opening: Promise<T>): Promise<T> => {
-    const resource = await opening;
-    closing.unshift(() => resource[Symbol.asyncDispose]());
-    return resource;
-  };
-  const database = once(() => kept(openDatabase(config.database, databaseLogin(config, audit))));
-  const queue = once(async () =>
-    kept(openQueue(await database(), (error) => log.error({ error: String(error) }, 'queue'))),
-  );
-  const content = once(() => openDirectoryStore(config.contentDir));
+  const foundation = openFoundation(config, defaultLogLevel);
+  const { audit, database, queue, content, log } = foundation;
+  const egress = createEgress(config.allowedEndpoints);
+  const runtime = { clock: systemClock, egress, ambient: config.ambientCredentials };
   const limits = new Limits(systemClock);
   const worker = `${hostname()}:${process.pid}`;
-  const credentials = credentialsFor(config, { audit, database, log, egress: runtime.egress });
+  const credentials = credentialsFor(foundation, egress);
   const actor = `cli ${userInfo().username}`;
   const defaultManager = config.secretManagers.default ?? DEFAULT_NAME;
   const sourceParts = (workspace: string): SourceParts => ({
@@ -83,45 +59,45 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
     runtime,
     limits,
   });
+  const never = () => new AbortController().signal;
   return {
-    config,
-    log,
+    ...foundation,
+    actor,
+    perform: async () => {
+      const db = await database();
+      return openOperations({
+        db,
+        queue,
+        changes: new ChangeWatch(db),
+        declared: config.secretManagers,
+        audit: config.audit,
+        directory: credentials.directory,
+        check: (source) => checkSource(source, sourceParts(source.workspace), actor, never()),
+        plan: (planId) => makePlan({ db, sourceParts, actor }, planId, never()),
+        assertWebhook: (url) => egress.assertEndpoint(url, 'public'),
+      });
+    },
     defaultManager,
     secrets: (manager = defaultManager) => credentials.directory(manager, config.workspace, actor),
-    actor,
-    namesOf: (manager) =>
-      manager === defaultManager && manager !== DEFAULT_NAME ? [manager, DEFAULT_NAME] : [manager],
+    stored: credentials.stored,
+    namesOf: (manager) => namesOf(config.secretManagers, manager),
     noteManager: (action, manager, work) =>
       noted(audit, { action, actor, secret: { manager, workspace: config.workspace, secretId: '*' } }, work),
-    stored: credentials.stored,
-    audit,
-    database,
-    queue,
-    content,
-    sourceParts,
-    crawl: async (runId, signal) => {
-      const parts: CrawlParts = {
-        db: await database(),
-        content: await content(),
-        sourceParts,
-        clock: systemClock,
-        log,
-        worker,
-      };
-      await crawl(parts, runId, signal);
+    doTask: async (task, signal) => doTask({ db: await database(), sourceParts, worker }, task, signal),
+    deliver: async (webhookId, signal) => {
+      const parts = { db: await database(), reader: credentials.reader, egress, now: systemClock.now };
+      await deliver({ ...parts, actor: `worker ${worker}` }, webhookId, signal);
     },
-    [Symbol.asyncDispose]: async () => {
-      for (const close of closing) await close();
+    crawl: async (runId, signal) => {
+      const [db, store] = [await database(), await content()];
+      const parts: CrawlParts = { db, content: store, sourceParts, clock: systemClock, log, worker };
+      await crawl(parts, runId, signal);
     },
   };
 }
 
 /** The secret managers of the deployment, and those that its database has registered. */
-function credentialsFor(
-  config: Config,
-  parts: { audit: AuditLog; database: () => Promise<OpenDatabase>; log: Log; egress: Egress },
-): Credentials {
-  const { audit, database, log, egress } = parts;
+function credentialsFor({ config, audit, database, log }: Foundation, egress: Egress): Credentials {
   return openCredentials({
     declared: config.secretManagers,
     audit,

@@ -31,22 +31,64 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
   'src/log.ts': [],
   'src/version.ts': [],
   // The configuration is typed by what it configures.
-  'src/config.ts': ['src/audit', 'src/db', 'src/secrets'],
+  'src/config.ts': ['src/access', 'src/audit', 'src/db', 'src/secrets'],
   'src/jobs': ['connectors/index.ts', 'src/collections', 'src/layers', 'src/sync', 'src/log.ts'],
-  // Puts the secret managers together with the layers and the audit log around them.
-  'src/credentials.ts': ['src/clock.ts', 'src/config.ts', 'src/layers', 'src/secrets'],
-  'src/main.ts': [
+  // The halves of the secret managers that add and list, with the audit log around them.
+  'src/directories.ts': ['src/layers', 'src/secrets'],
+  // The halves that read.
+  'src/credentials.ts': ['src/directories.ts', 'src/layers', 'src/secrets'],
+  'src/database-login.ts': ['src/clock.ts', 'src/config.ts', 'src/layers', 'src/secrets'],
+  // What every role stands on.
+  'src/foundation.ts': [
+    'src/audit',
+    'src/clock.ts',
+    'src/config.ts',
+    'src/content',
+    'src/database-login.ts',
+    'src/db',
+    'src/jobs',
+    'src/log.ts',
+    'src/secrets',
+  ],
+  // Who may do what.
+  'src/access': [],
+  // What the interface and the command line do, each once.
+  'src/service': [
+    'connectors/index.ts',
+    'src/access',
+    'src/audit',
+    'src/collections',
+    'src/jobs',
+    'src/secrets',
+    'src/sync',
+  ],
+  'src/http': ['src/access', 'src/collections', 'src/log.ts', 'src/service', 'src/version.ts'],
+  'src/client': [],
+  // The composition root of the API role.
+  'src/api.ts': [
+    'src/access',
     'src/audit',
     'src/clock.ts',
     'src/collections',
     'src/config.ts',
-    'src/content',
-    'src/credentials.ts',
-    'src/db',
+    'src/directories.ts',
+    'src/http',
     'src/jobs',
     'src/layers',
     'src/log.ts',
     'src/secrets',
+    'src/service',
+  ],
+  'src/main.ts': [
+    'src/clock.ts',
+    'src/collections',
+    'src/config.ts',
+    'src/credentials.ts',
+    'src/foundation.ts',
+    'src/jobs',
+    'src/layers',
+    'src/secrets',
+    'src/service',
   ],
   'src/secure-connector.ts': [
     'src/audit',
@@ -58,17 +100,19 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
     'src/secrets',
     'src/sync',
   ],
-  'src/index.ts': ['src/secure-connector.ts'],
+  'src/index.ts': ['src/client', 'src/secure-connector.ts'],
   'src/cli': [
     'connectors/index.ts',
-    'src/audit',
+    'src/api.ts',
+    'src/client',
     'src/clock.ts',
     'src/collections',
     'src/config.ts',
+    'src/foundation.ts',
     'src/jobs',
     'src/main.ts',
     'src/secrets',
-    'src/sync',
+    'src/service',
     'src/version.ts',
   ],
 };
@@ -83,6 +127,8 @@ const MAX_FUNCTION_LINES = 70;
 const REVEALS = [
   // The deployment's own database URL, on its way to the driver.
   'src/db/open.ts',
+  // On its way to the service, over a connection that the caller chose.
+  'src/client/client.ts',
 ];
 
 interface Source {

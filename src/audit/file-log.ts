@@ -69,6 +69,11 @@ async function append({ file, keyFile }: AuditFiles, event: object): Promise<voi
   }
 }
 
+/** How far the log has come. */
+export function auditHead({ file }: AuditFiles): Promise<Head> {
+  return readHead(file);
+}
+
 /** Checks the whole log. `noted` is a head that was kept elsewhere. Throws `audit_unavailable` when it cannot be read. */
 export async function verifyAuditLog({ file, keyFile }: AuditFiles, noted: readonly Head[]): Promise<Verification> {
   const key = await readKey(keyFile).catch(() => {

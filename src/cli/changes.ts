@@ -1,32 +1,36 @@
-import { setTimeout as wait } from 'node:timers/promises';
-import { type Change, readChanges } from '../collections/changes.ts';
-import { findCollection } from '../collections/collections.ts';
+import type { Answer } from '../contract/api/index.ts';
 import { bytes, type Globals, print } from './present.ts';
-import { withApp } from './session.ts';
+import { withSession } from './session.ts';
 
 const PAGE = 1000;
-const POLL_MS = 500;
+const WAIT_SECONDS = 20;
+
+type Change = Answer<'changes.list'>['items'][number];
 
 export function changes(
   globals: Globals,
   name: string,
   options: { after: number; limit?: number; follow?: boolean },
 ): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    const collection = await findCollection(db, app.config.workspace, name);
-    const stop = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return withSession(async ({ call }) => {
+    let stopped = false;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        stopped = true;
+        // Nothing is held that would have to be given back: who follows again goes on from the last number.
+        process.exit(0);
+      });
+    }
     let after = options.after;
     let left = options.limit ?? Number.POSITIVE_INFINITY;
-    while (left > 0 && !stop.signal.aborted) {
-      const page = await readChanges(db, collection.id, after, Math.min(PAGE, left));
-      for (const change of page) print(globals.json ? JSON.stringify(change) : lineOf(change));
-      after = page.at(-1)?.number ?? after;
-      left -= page.length;
-      if (page.length > 0) continue;
-      if (!options.follow) return;
-      await wait(POLL_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+    while (left > 0 && !stopped) {
+      const limit = Math.min(PAGE, left);
+      const wait = options.follow ? WAIT_SECONDS : 0;
+      const { items } = await call('changes.list', { collection: name, after, limit, wait });
+      for (const change of items) print(globals.json ? JSON.stringify(change) : lineOf(change));
+      after = items.at(-1)?.number ?? after;
+      left -= items.length;
+      if (items.length === 0 && !options.follow) return;
     }
   });
 }

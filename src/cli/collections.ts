@@ -1,20 +1,18 @@
-import { createCollection, findCollection, listCollections } from '../collections/collections.ts';
-import { listSources } from '../collections/sources.ts';
 import { bytes, type Globals, print, printFacts, printJson, printTable } from './present.ts';
-import { withApp } from './session.ts';
+import { withSession } from './session.ts';
 import { printSources } from './sources.ts';
 
 export function create(globals: Globals, name: string): Promise<void> {
-  return withApp(async (app) => {
-    const collection = await createCollection(await app.database(), app.config.workspace, name);
+  return withSession(async ({ call }) => {
+    const collection = await call('collections.create', { name });
     if (globals.json) return printJson(collection);
     print(`Made the collection ${name}. Connect it with a bucket: lockgate sources add --collection ${name} --help`);
   });
 }
 
 export function list(globals: Globals): Promise<void> {
-  return withApp(async (app) => {
-    const items = await listCollections(await app.database(), app.config.workspace);
+  return withSession(async ({ call }) => {
+    const { items } = await call('collections.list', {});
     if (globals.json) return printJson({ items });
     printTable(
       ['name', 'documents', 'size', 'sources', 'last change'],
@@ -25,10 +23,8 @@ export function list(globals: Globals): Promise<void> {
 }
 
 export function show(globals: Globals, name: string): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    const collection = await findCollection(db, app.config.workspace, name);
-    const sources = await listSources(db, app.config.workspace, collection.id);
+  return withSession(async ({ call }) => {
+    const { sourceList: sources, ...collection } = await call('collections.get', { collection: name });
     if (globals.json) return printJson({ ...collection, sources });
     printFacts([
       ['name', collection.name],
@@ -38,5 +34,21 @@ export function show(globals: Globals, name: string): Promise<void> {
     ]);
     print('');
     printSources(sources);
+  });
+}
+
+export function rename(globals: Globals, name: string, to: string): Promise<void> {
+  return withSession(async ({ call }) => {
+    const collection = await call('collections.rename', { collection: name, name: to });
+    if (globals.json) return printJson(collection);
+    print(`The collection ${name} is ${to} now.`);
+  });
+}
+
+export function remove(globals: Globals, name: string): Promise<void> {
+  return withSession(async ({ call }) => {
+    const removed = await call('collections.remove', { collection: name });
+    if (globals.json) return printJson(removed);
+    print(`Removed ${name} with its sources, documents and change feed.`);
   });
 }

@@ -1,19 +1,17 @@
 import { createWriteStream } from 'node:fs';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { findCollection } from '../collections/collections.ts';
-import { findDocument, listDocuments, MAX_PAGE } from '../collections/documents.ts';
-import { InputError } from '../contract/errors.ts';
-import { bytes, type Globals, print, printJson, printTable } from './present.ts';
-import { withApp } from './session.ts';
+import type { Given } from '../contract/api/index.ts';
+import { bytes, type Globals, print, printFacts, printJson, printTable } from './present.ts';
+import { withSession } from './session.ts';
 
-export function list(globals: Globals, name: string, options: { limit: number; cursor?: string }): Promise<void> {
-  return withApp(async (app) => {
-    if (!Number.isInteger(options.limit) || options.limit < 1 || options.limit > MAX_PAGE) {
-      throw new InputError('invalid_limit', `--limit is a number from 1 to ${MAX_PAGE}.`);
-    }
-    const db = await app.database();
-    const collection = await findCollection(db, app.config.workspace, name);
-    const page = await listDocuments(db, collection.id, options.limit, options.cursor ?? null);
+export function list(
+  globals: Globals,
+  name: string,
+  options: Omit<Given<'documents.list'>, 'collection'>,
+): Promise<void> {
+  return withSession(async ({ call }) => {
+    const page = await call('documents.list', { ...options, collection: name });
     if (globals.json) return printJson(page);
     printTable(
       ['id', 'path', 'size', 'type', 'modified'],
@@ -25,13 +23,31 @@ export function list(globals: Globals, name: string, options: { limit: number; c
 }
 
 export function get(globals: Globals, id: string, options: { output?: string }): Promise<void> {
-  return withApp(async (app) => {
-    const document = await findDocument(await app.database(), app.config.workspace, id);
+  return withSession(async ({ call, app, remote }) => {
+    const document = await call('documents.get', { id });
     if (globals.json && !options.output) return printJson(document);
-    const content = (await app.content()).read(document.sha256);
+    const content = app
+      ? (await app.content()).read(document.sha256)
+      : Readable.fromWeb((await remote.content(document.id)) as never);
     if (options.output) await pipeline(content, createWriteStream(options.output));
     else await pipeline(content, process.stdout, { end: false });
     if (globals.json) printJson(document);
     else if (options.output) print(`Wrote ${bytes(document.size)} to ${options.output}.`);
+  });
+}
+
+/** Why a file is a document, or why it is not. */
+export function explain(globals: Globals, sourceId: string, path: string): Promise<void> {
+  return withSession(async ({ call }) => {
+    const found = await call('sources.explain', { id: sourceId, path });
+    if (globals.json) return printJson(found);
+    print(`${found.message}${found.hint ? `\n${found.hint}` : ''}\n`);
+    printFacts([
+      ['path', found.path],
+      ['verdict', found.verdict],
+      ['document', found.document?.id],
+      ['last seen', found.lastSeenAt],
+      ['tried next', found.nextTryAt],
+    ]);
   });
 }

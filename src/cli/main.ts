@@ -4,6 +4,7 @@ import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
 import { globalsOf } from './globals.ts';
 import { addManagerCommands } from './secret-commands.ts';
+import { addCollectionCommands, addServiceCommands, addSourceCommands } from './service-commands.ts';
 
 /** The commands with their help. What a command does is loaded when it runs, so that help costs nothing. */
 const program = new Command('lockgate')
@@ -77,6 +78,7 @@ collections
   .command('list')
   .description('list the collections')
   .action(async () => (await import('./collections.ts')).list(globals()));
+addCollectionCommands(collections);
 collections
   .command('show <name>')
   .description('show a collection and its sources')
@@ -123,23 +125,29 @@ sources
 sources
   .command('remove <id>')
   .description('remove a source and the documents that came from it')
-  .action(async (id) => (await import('./sources.ts')).remove(globals(), id));
+  .option('--keep-documents', 'leave the documents as they are')
+  .action(async (id, options) => (await import('./sources.ts')).remove(globals(), id, options));
 
 program
   .command('sync <collection>')
   .description('sync all sources of a collection now, and wait')
   .option('--source <id>', 'only this source')
+  .option('--dry-run', 'list and compare, and say what would be done')
   .addHelpText(
     'after',
     `\nExit codes: ${EXIT.ok} done; ${EXIT.failed} a run failed; ${EXIT.partial} done, but some documents failed; ${EXIT.approval} removals wait for approval.`,
   )
   .action(async (collection, options) => (await import('./sync.ts')).sync(globals(), collection, options));
 
+addSourceCommands(sources);
+addServiceCommands(program);
+
 const runs = program.command('runs').description('what syncs did');
 runs
   .command('list')
   .description('list the latest runs')
   .option('--collection <name>', 'only of this collection')
+  .option('--state <state>', 'only in this state, such as failed')
   .option('--limit <count>', 'how many', number, 20)
   .action(async (options) => (await import('./runs.ts')).list(globals(), options));
 runs
@@ -161,7 +169,16 @@ documents
   .description('list documents')
   .option('--limit <count>', 'how many', number, 50)
   .option('--cursor <cursor>', 'the nextCursor of the page before')
-  .action(async (collection, options) => (await import('./documents.ts')).list(globals(), collection, options));
+  .option('--source <id>', 'only of this source')
+  .option('--prefix <text>', 'only paths that begin with this')
+  .option('--content-type <type>', 'only of this content type')
+  .option('--sort <order>', 'key, path, modified, size, -modified or -size')
+  .action(async (collection, { contentType, ...options }) =>
+    (await import('./documents.ts')).list(globals(), collection, {
+      ...options,
+      ...(contentType ? { type: contentType } : {}),
+    }),
+  );
 documents
   .command('get <id>')
   .description("write a document's content to standard output or a file; with --json, show its record")
@@ -184,7 +201,16 @@ program
   .command('worker')
   .description('run schedules and crawl, until stopped')
   .option('--concurrency <runs>', 'runs at once', number, 4)
-  .action(async (options) => (await import('./worker.ts')).worker(options));
+  .action(async (options) => (await import('./worker.ts')).worker({ ...options, schedule: true }));
+
+program
+  .command('serve')
+  .description('serve the API, run schedules and crawl, until stopped')
+  .addOption(
+    new Option('--role <role>', 'only a part of it').choices(['all', 'api', 'scheduler', 'worker']).default('all'),
+  )
+  .option('--concurrency <runs>', 'runs at once', number, 4)
+  .action(async (options) => (await import('./serve.ts')).serve(options));
 
 const auditLog = program.command('audit').description('what was done with which credential, by whom and why');
 auditLog

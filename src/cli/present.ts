@@ -36,9 +36,13 @@ export function printFacts(facts: readonly (readonly [name: string, value: unkno
   for (const [name, value] of facts) print(`${name.padEnd(width)}  ${show(value)}`);
 }
 
+/** A time as JSON has it. */
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
 function show(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
-  if (value instanceof Date) return value.toISOString().replace('T', ' ').slice(0, 19);
+  if (value instanceof Date) return show(value.toISOString());
+  if (typeof value === 'string' && TIME.test(value)) return value.replace('T', ' ').slice(0, 19);
   // Control characters of a hostile key must not reach the terminal.
   const text = String(value).replace(
     /\p{Cc}/gu,

@@ -1,6 +1,8 @@
 import prettyMilliseconds from 'pretty-ms';
-import type { RunRecord } from '../collections/runs.ts';
+import type { Answer } from '../contract/api/index.ts';
 import { bytes } from './present.ts';
+
+type RunRecord = Omit<Answer<'runs.get'>, 'failures'>;
 
 const BAR = 16;
 /** How often a line is printed where there is no terminal, in milliseconds. */

@@ -1,17 +1,15 @@
-import { findCollection } from '../collections/collections.ts';
-import { listFailures } from '../collections/documents.ts';
-import { approveRun, cancelRun, findRun, listRuns, type RunRecord } from '../collections/runs.ts';
+import type { Answer } from '../contract/api/index.ts';
 import { bytes, type Globals, print, printFacts, printJson, printTable } from './present.ts';
-import { withApp } from './session.ts';
+import { withSession } from './session.ts';
 
-const FAILURES_SHOWN = 100;
+type Run = Answer<'runs.list'>['items'][number];
 
-export function list(globals: Globals, options: { collection?: string; limit: number }): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    if (options.collection) await findCollection(db, app.config.workspace, options.collection);
-    const filter = options.collection ? { collection: options.collection } : {};
-    const items = await listRuns(db, app.config.workspace, filter, options.limit);
+export function list(
+  globals: Globals,
+  options: { collection?: string; state?: Run['state']; limit: number },
+): Promise<void> {
+  return withSession(async ({ call }) => {
+    const { items } = await call('runs.list', options);
     if (globals.json) return printJson({ items });
     printTable(
       ['id', 'collection', 'state', 'started', 'added', 'changed', 'moved', 'removed', 'failed', 'fetched'],
@@ -33,10 +31,8 @@ export function list(globals: Globals, options: { collection?: string; limit: nu
 }
 
 export function show(globals: Globals, id: string): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    const run = await findRun(db, app.config.workspace, id);
-    const failures = await listFailures(db, run.sourceId, FAILURES_SHOWN);
+  return withSession(async ({ call }) => {
+    const { failures, ...run } = await call('runs.get', { id });
     if (globals.json) return printJson({ ...run, failures });
     printFacts(factsOf(run));
     if (run.error) print(`\n${run.error.message}${run.error.hint ? `\n${run.error.hint}` : ''}`);
@@ -51,11 +47,11 @@ export function show(globals: Globals, id: string): Promise<void> {
   });
 }
 
-export function approvalText(run: RunRecord): string {
+export function approvalText(run: Run): string {
   return `${run.missing} documents are no longer in the source. Nothing was removed. If that is right: lockgate runs approve ${run.id}`;
 }
 
-function factsOf(run: RunRecord): [string, unknown][] {
+function factsOf(run: Run): [string, unknown][] {
   return [
     ['id', run.id],
     ['collection', run.collection],
@@ -83,23 +79,20 @@ function factsOf(run: RunRecord): [string, unknown][] {
 }
 
 export function cancel(globals: Globals, id: string): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    await cancelRun(db, await findRun(db, app.config.workspace, id));
-    const run = await findRun(db, app.config.workspace, id);
+  return withSession(async ({ call }) => {
+    const run = await call('runs.cancel', { id });
     if (globals.json) return printJson(run);
     print(run.state === 'cancelled' ? 'Cancelled.' : 'The run stops within seconds; what it has fetched stays.');
   });
 }
 
 export function approve(globals: Globals, id: string): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    await approveRun(db, await findRun(db, app.config.workspace, id));
-    await (await app.queue()).send(id);
-    await app.crawl(id, new AbortController().signal);
-    const run = await findRun(db, app.config.workspace, id);
+  return withSession(async ({ call, app }) => {
+    const approved = await call('runs.approve', { id });
+    if (app) await app.crawl(id, new AbortController().signal);
+    const { failures: _, ...run } = app ? await call('runs.get', { id }) : { ...approved, failures: [] };
     if (globals.json) return printJson(run);
-    print(`Approved: ${run.removed} documents removed, and the run is ${run.state}.`);
+    if (app) print(`Approved: ${run.removed} documents removed, and the run is ${run.state}.`);
+    else print('Approved: a worker removes what the source no longer has.');
   });
 }

@@ -1,4 +1,4 @@
-import { findManager, listManagers, removeManager, saveManager } from '../collections/managers.ts';
+import { findManager, removeManager, saveManager } from '../collections/managers.ts';
 import { listSources } from '../collections/sources.ts';
 import { CredentialNotFoundError, InputError, LockgateError } from '../contract/errors.ts';
 import { migrateSecrets } from '../jobs/secret-migration.ts';
@@ -7,32 +7,12 @@ import { MANAGER_NAME } from '../secrets/managers.ts';
 import { openerId, openerOf, parseRegistered } from '../secrets/registered.ts';
 import { ask, askSecret, readText } from './input.ts';
 import { type Globals, plural, print, printJson, printTable } from './present.ts';
-import { withApp } from './session.ts';
+import { withApp, withSession } from './session.ts';
 
 /** The secret managers that this workspace can use. */
 export function managers(globals: Globals): Promise<void> {
-  return withApp(async (app) => {
-    const { secretManagers, workspace } = app.config;
-    const declared = [...secretManagers.byName.values()].filter(
-      ({ workspaces }) => !workspaces || workspaces.includes(workspace),
-    );
-    const registered = await listManagers(await app.database(), workspace);
-    const items = [
-      ...declared.map(({ name, settings, foreign }) => ({
-        name,
-        backend: settings.backend as string,
-        of: 'deployment',
-        default: name === app.defaultManager,
-        paths: foreign,
-      })),
-      ...registered.map(({ name, settings }) => ({
-        name,
-        backend: String(settings.backend),
-        of: 'workspace',
-        default: false,
-        paths: ['*'],
-      })),
-    ];
+  return withSession(async ({ call }) => {
+    const { items } = await call('managers.list', {});
     if (globals.json) return printJson({ items });
     printTable(
       ['name', 'backend', 'of', 'default', 'paths'],

@@ -1,16 +1,16 @@
-import { checkCredential, credentialSchema, describeCredential } from '../../connectors/index.ts';
-import { listSources } from '../collections/sources.ts';
+import { credentialSchema, describeCredential } from '../../connectors/index.ts';
 import { CONNECTOR_TYPES, type ConnectorType } from '../contract/connector.ts';
-import { InputError, LockgateError } from '../contract/errors.ts';
+import { InputError } from '../contract/errors.ts';
 import { parseFields } from '../contract/fields.ts';
 import type { Secret } from '../contract/secret.ts';
 import type { SecretInfo, SecretMetadata, SecretScope } from '../contract/secret-manager.ts';
 import type { App } from '../main.ts';
 import { DatabaseCredential } from '../secrets/deployment.ts';
 import { hasReferences } from '../secrets/reference.ts';
+import { putCredential } from '../service/secrets.ts';
 import { readSecret } from './input.ts';
 import { type Globals, plural, print, printFacts, printJson, printTable } from './present.ts';
-import { withApp } from './session.ts';
+import { withSession } from './session.ts';
 
 interface PutOptions {
   readonly type: ConnectorType | 'database';
@@ -23,40 +23,50 @@ interface PutOptions {
 }
 
 export function put(globals: Globals, id: string, options: PutOptions): Promise<void> {
-  return withApp(async (app) => {
+  return withSession(async ({ app, remote }) => {
     const usage = 'lockgate secrets put <id> --type <type> < credential.json';
     const credential = parseJson(await readSecret(options.file, usage));
-    const composed = hasReferences(credential);
-    const expiry = composed ? null : await check(options.type, credential);
-    const metadata = metadataOf(options, expiry);
-    const info = await app.secrets(options.manager).put(id, options.type, credential, metadata);
+    const metadata = metadataOf(options);
+    const { type, manager } = options;
+    const info =
+      type === 'database'
+        ? await putDatabase(app, id, credential, metadata, manager)
+        : app
+          ? await putCredential(app.secrets(manager), id, type, credential, metadata)
+          : await remote.putSecret({ id, type, ...(manager ? { manager } : {}), ...metadata }, credential);
     if (globals.json) return printJson(info);
-    print(`Stored ${id}, version ${info.versions?.[0]?.version}, for ${describeType(options.type)}.`);
-    if (composed) print('Its fields are put together, and checked, when it is used.');
-    if (info.expiresAt) print(`It ends ${date(info.expiresAt)?.toISOString()}.`);
+    print(`Stored ${id}, version ${info.versions?.[0]?.version}, for ${describeType(type)}.`);
+    if (hasReferences(credential)) print('Its fields are put together, and checked, when it is used.');
+    if (info.expiresAt) print(`It ends ${info.expiresAt}.`);
   });
 }
 
-async function check(type: ConnectorType | 'database', credential: Secret<unknown>): Promise<Date | null> {
-  if (type !== 'database') return checkCredential(type, credential);
+/** What opens the deployment's own database is not for the service to take in. */
+async function putDatabase(
+  app: App | null,
+  id: string,
+  credential: Secret<unknown>,
+  metadata: SecretMetadata,
+  manager: string | undefined,
+): Promise<SecretInfo> {
+  if (!app) throw new InputError('not_remote', "The database's credential is stored where Lockgate itself runs.");
   credential.map((value) => parseFields(DatabaseCredential, value, 'invalid_credential', 'database credential'));
-  return null;
+  return app.secrets(manager).put(id, 'database', credential, metadata);
 }
 
-function metadataOf(options: PutOptions, expiry: Date | null): SecretMetadata {
+function metadataOf(options: PutOptions): SecretMetadata {
   const { forCollection: collections, forPath: paths, anyUse, expires } = options;
   if (anyUse && (collections.length > 0 || paths.length > 0))
     throw new InputError('invalid_scope', 'Give either --any-use or --for-collection and --for-path.');
   if (expires !== undefined && Number.isNaN(Date.parse(expires)))
     throw new InputError('invalid_time', '--expires is no time.', 'Such as 2027-03-31 or 2027-03-31T12:00:00Z');
-  const expiresAt = expires ? new Date(expires) : expiry;
   const scope: SecretScope = {
     ...(collections.length > 0 ? { collections } : {}),
     ...(paths.length > 0 ? { paths } : {}),
   };
   return {
     ...(anyUse || collections.length > 0 || paths.length > 0 ? { scope } : {}),
-    ...(expiresAt ? { expiresAt: expiresAt.toISOString() } : {}),
+    ...(expires ? { expiresAt: new Date(expires).toISOString() } : {}),
   };
 }
 
@@ -74,9 +84,8 @@ export async function schema(globals: Globals, options: { type: ConnectorType })
 }
 
 export function list(globals: Globals, options: { type?: ConnectorType; manager?: string }): Promise<void> {
-  return withApp(async (app) => {
-    const filter = options.type ? { connectorType: options.type } : undefined;
-    const items = await Array.fromAsync(app.secrets(options.manager).list(filter));
+  return withSession(async ({ call }) => {
+    const { items } = await call('secrets.list', options);
     if (globals.json) return printJson({ items });
     printTable(
       ['id', 'type', 'versions', 'latest since', 'ends'],
@@ -93,9 +102,8 @@ export function list(globals: Globals, options: { type?: ConnectorType; manager?
 }
 
 export function describe(globals: Globals, id: string, options: { manager?: string }): Promise<void> {
-  return withApp(async (app) => {
-    const info = await app.secrets(options.manager).describe(id);
-    const sources = await usersOf(app, id, options.manager);
+  return withSession(async ({ call }) => {
+    const { sources, ...info } = await call('secrets.describe', { id, ...options });
     if (globals.json) return printJson({ ...info, sources });
     const [latest, ...older] = info.versions ?? [];
     printFacts([
@@ -120,27 +128,12 @@ export function describe(globals: Globals, id: string, options: { manager?: stri
 }
 
 export function remove(globals: Globals, id: string, options: { force?: boolean; manager?: string }): Promise<void> {
-  return withApp(async (app) => {
-    const sources = await usersOf(app, id, options.manager);
-    if (sources.length > 0 && !options.force) {
-      throw new LockgateError(
-        'credential_in_use',
-        `"${id}" is used by ${plural(sources.length, 'source')}: ${sources.map((source) => source.path).join(', ')}.`,
-        'Remove the sources first, or add --force to remove it all the same; they fail from then on.',
-      );
-    }
-    await app.secrets(options.manager).remove(id);
-    if (globals.json) return printJson({ removed: id });
+  return withSession(async ({ call }) => {
+    const { force = false, ...where } = options;
+    const removed = await call('secrets.remove', { id, force, ...where });
+    if (globals.json) return printJson(removed);
     print(`Removed ${id} with all its versions.`);
   });
-}
-
-async function usersOf(app: App, id: string, manager: string = app.defaultManager) {
-  const db = await app.database();
-  const names = app.namesOf(manager);
-  return (await listSources(db, app.config.workspace))
-    .filter((source) => source.credentialId === id && names.includes(source.credentialManager))
-    .map(({ id: sourceId, collection, path }) => ({ id: sourceId, collection, path }));
 }
 
 function parseJson(text: Secret<string>): Secret<unknown> {

@@ -1,30 +1,12 @@
-import { loadConnector } from '../../connectors/index.ts';
-import { findCollection } from '../collections/collections.ts';
-import { listRuns } from '../collections/runs.ts';
-import {
-  addSource,
-  findSource,
-  listSources,
-  removeSource,
-  removeSourceDocuments,
-  type Schedule,
-  type SourceRecord,
-} from '../collections/sources.ts';
+import type { Answer, Given } from '../contract/api/index.ts';
 import type { ConnectorType } from '../contract/connector.ts';
-import { CredentialNotFoundError, InputError, LockgateError } from '../contract/errors.ts';
-import { runLock } from '../jobs/crawl.ts';
-import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
-import { locate, openSource } from '../jobs/open-source.ts';
-import { assertScope } from '../jobs/scope.ts';
-import type { App } from '../main.ts';
-import { permitsForeign } from '../secrets/managers.ts';
-import { formatReference, parseReference, type Reference } from '../secrets/reference.ts';
-import { compileSelection } from '../sync/selection.ts';
+import { InputError } from '../contract/errors.ts';
+import { formatReference } from '../secrets/reference.ts';
 import { EXIT } from './exit.ts';
 import { type Globals, print, printFacts, printJson, printTable } from './present.ts';
-import { withApp } from './session.ts';
+import { withSession } from './session.ts';
 
-const REMOVALS_AT_ONCE = 1000;
+type Source = Answer<'sources.list'>['items'][number];
 
 interface AddOptions {
   readonly collection: string;
@@ -45,42 +27,29 @@ interface AddOptions {
 }
 
 export function add(globals: Globals, options: AddOptions): Promise<void> {
-  return withApp(async (app) => {
-    const { schedule, firstDueAt } = scheduleOf(options);
-    const settings = parseSettings(options.set);
-    locate(await loadConnector(options.type), { path: options.path, settings });
-    const rules = { include: options.include, exclude: options.exclude, maxBytes: options.maxBytes ?? null };
-    compileSelection(rules);
+  return withSession(async ({ call }) => {
     if (options.guardShare > 1) throw new InputError('invalid_guard', '--guard-share is a share, from 0 to 1.');
-    const reference = parseReference(options.credential, app.config.secretManagers, app.defaultManager);
-    await assertCredential(app, reference, options);
-    const db = await app.database();
-    const collection = await findCollection(db, app.config.workspace, options.collection);
-    const source = await addSource(
-      db,
-      app.config.workspace,
-      collection.id,
-      {
-        connectorType: options.type,
-        credentialManager: reference.manager,
-        credentialId: reference.secretId,
-        credentialVersion: reference.version,
-        credentialFields: parseFieldNames(options.credentialField),
-        path: options.path,
-        settings,
-        ...rules,
-        autoSync: schedule !== null && options.autoSync,
-        schedule,
-        guardDocuments: options.guardDocuments,
-        guardShare: options.guardShare,
-      },
-      firstDueAt,
-    );
+    const credentialFields = parseFieldNames(options.credentialField);
+    const source = await call('sources.create', {
+      collection: options.collection,
+      connectorType: options.type,
+      credentialId: options.credential,
+      ...(credentialFields ? { credentialFields } : {}),
+      path: options.path,
+      settings: parseSettings(options.set),
+      include: options.include,
+      exclude: options.exclude,
+      maxBytes: options.maxBytes ?? null,
+      schedule: scheduleOf(options),
+      autoSync: options.autoSync,
+      guardDocuments: options.guardDocuments,
+      guardShare: options.guardShare,
+    });
     if (globals.json) return printJson(source);
     print(`Added source ${source.id}.`);
     print(
       source.autoSync
-        ? `It syncs by itself while a worker runs (lockgate worker); next: ${source.nextDueAt?.toISOString()}.`
+        ? `It syncs by itself while a worker runs (lockgate worker); next: ${source.nextDueAt}.`
         : 'It syncs when asked to.',
     );
     print(`Sync it now: lockgate sync ${options.collection}`);
@@ -119,61 +88,17 @@ function parseSettings(words: readonly string[]): Record<string, unknown> {
   );
 }
 
-function scheduleOf(options: AddOptions): { schedule: Schedule | null; firstDueAt: Date | null } {
+function scheduleOf(options: AddOptions): Given<'sources.create'>['schedule'] {
   if (options.cron !== undefined && options.every !== undefined) {
     throw new InputError('invalid_schedule', 'A source has either --cron or --every.');
   }
-  const now = new Date();
-  // An interval begins now; a cron expression at its first due time.
-  if (options.every !== undefined) return { schedule: parseInterval(options.every), firstDueAt: now };
-  if (options.cron === undefined) return { schedule: null, firstDueAt: null };
-  const schedule = parseCron(options.cron, options.timezone);
-  return { schedule, firstDueAt: nextDueTime(schedule, now) };
-}
-
-/** Early and friendly; what counts is what the worker finds when it accesses the secret. */
-async function assertCredential(app: App, { manager, secretId }: Reference, options: AddOptions): Promise<void> {
-  const declared = app.config.secretManagers.byName.get(manager);
-  const info = await app
-    .secrets(manager)
-    .describe(secretId)
-    .catch((error) => {
-      // A secret of another tool has no description of ours.
-      const foreign = declared ? permitsForeign(declared, secretId) : true;
-      if (foreign && (error instanceof CredentialNotFoundError || error instanceof InputError)) return null;
-      throw error;
-    });
-  if (!info) return;
-  const ref = { manager, workspace: app.config.workspace, secretId, version: '' };
-  assertScope({ scope: info.scope, ref }, { path: options.path, collection: options.collection });
-  if (info.connectorType === options.type) return;
-  throw new LockgateError(
-    'credential_wrong_type',
-    `"${options.credential}" is a credential of type ${info.connectorType}, not ${options.type}.`,
-    `List the fitting ones: lockgate secrets list --type ${options.type}`,
-  );
+  if (options.every !== undefined) return { every: options.every };
+  return options.cron === undefined ? null : { cron: options.cron, timezone: options.timezone };
 }
 
 export function check(globals: Globals, id: string): Promise<void> {
-  return withApp(async (app) => {
-    const record = await findSource(await app.database(), app.config.workspace, id);
-    const { source } = await openSource(
-      {
-        connectorType: record.connectorType,
-        manager: record.credentialManager,
-        workspace: record.workspace,
-        credentialId: record.credentialId,
-        credentialVersion: record.credentialVersion,
-        credentialFields: record.credentialFields,
-        collection: record.collection,
-        path: record.path,
-        settings: record.settings,
-        purpose: { actor: 'cli', reason: 'check', sourceId: record.id },
-      },
-      app.sourceParts(record.workspace),
-    );
-    await using open = source;
-    const report = await open.check(new AbortController().signal);
+  return withSession(async ({ call }) => {
+    const report = await call('sources.check', { id });
     if (!report.readable) process.exitCode = EXIT.failed;
     if (globals.json) return printJson(report);
     printFacts([
@@ -186,16 +111,14 @@ export function check(globals: Globals, id: string): Promise<void> {
 }
 
 export function list(globals: Globals, options: { collection?: string }): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    const of = options.collection ? (await findCollection(db, app.config.workspace, options.collection)).id : undefined;
-    const items = await listSources(db, app.config.workspace, of);
+  return withSession(async ({ call }) => {
+    const { items } = await call('sources.list', options);
     if (globals.json) return printJson({ items });
     printSources(items);
   });
 }
 
-export function printSources(sources: readonly SourceRecord[]): void {
+export function printSources(sources: readonly Source[]): void {
   printTable(
     ['id', 'collection', 'path', 'credential', 'documents', 'next sync'],
     sources.map((each) => [
@@ -213,25 +136,46 @@ export function printSources(sources: readonly SourceRecord[]): void {
   );
 }
 
-export function remove(globals: Globals, id: string): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    const source = await findSource(db, app.config.workspace, id);
-    const active = (await listRuns(db, app.config.workspace, { sourceId: source.id }, 1)).find(
-      ({ state }) => state === 'queued' || state === 'running',
+export function remove(globals: Globals, id: string, options: { keepDocuments?: boolean }): Promise<void> {
+  return withSession(async ({ call }) => {
+    const answer = await call('sources.remove', { id, documents: options.keepDocuments ? 'keep' : 'remove' });
+    if (globals.json) return printJson(answer);
+    print(
+      options.keepDocuments
+        ? 'Removed the source; its documents stay as they are.'
+        : `Removed the source and ${answer.documents} documents.`,
     );
-    await using lock = active ? await db.tryLock(runLock(active.id)) : null;
-    if (active && !lock) {
-      throw new LockgateError(
-        'source_busy',
-        'The source is being synced.',
-        `Cancel the run first: lockgate runs cancel ${active.id}`,
-      );
-    }
-    let removed = 0;
-    for (let some = 1; some > 0; removed += some) some = await removeSourceDocuments(db, source, REMOVALS_AT_ONCE);
-    await removeSource(db, source.id);
-    if (globals.json) return printJson({ removed: source.id, documents: removed });
-    print(`Removed the source and ${removed} documents.`);
+  });
+}
+
+export function move(globals: Globals, id: string, collection: string): Promise<void> {
+  return withSession(async ({ call }) => {
+    const source = await call('sources.move', { id, collection });
+    if (globals.json) return printJson(source);
+    print(`The source and its ${source.documents} documents are in ${collection} now.`);
+  });
+}
+
+const CHANGES = ['path', 'include', 'exclude', 'maxBytes', 'guardDocuments', 'guardShare', 'autoSync'] as const;
+
+interface UpdateOptions
+  extends Partial<Pick<AddOptions, (typeof CHANGES)[number] | 'credential' | 'set' | 'cron' | 'every'>> {
+  readonly timezone: string;
+  readonly noSchedule?: boolean;
+}
+
+export function update(globals: Globals, id: string, options: UpdateOptions): Promise<void> {
+  return withSession(async ({ call }) => {
+    const { cron, every, timezone, set, credential } = options;
+    const schedule = every !== undefined ? { every } : cron !== undefined ? { cron, timezone } : undefined;
+    const source = await call('sources.update', {
+      id,
+      ...Object.fromEntries(CHANGES.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]))),
+      ...(credential ? { credentialId: credential } : {}),
+      ...(set && set.length > 0 ? { settings: parseSettings(set) } : {}),
+      ...(schedule ? { schedule } : {}),
+    });
+    if (globals.json) return printJson(source);
+    print(`Changed. ${source.autoSync ? `Next sync: ${source.nextDueAt}.` : 'It syncs when asked to.'}`);
   });
 }

@@ -1,53 +1,53 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { findCollection } from '../collections/collections.ts';
-import { findRun, type RunRecord, requestRun } from '../collections/runs.ts';
-import { findSource, listSources } from '../collections/sources.ts';
+import type { Answer } from '../contract/api/index.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
 import type { App } from '../main.ts';
 import { EXIT } from './exit.ts';
-import { bytes, type Globals, plural, print, printJson } from './present.ts';
+import { bytes, type Globals, plural, print, printJson, printTable } from './present.ts';
 import { showProgress } from './progress.ts';
 import { approvalText } from './runs.ts';
-import { withApp } from './session.ts';
+import { type Call, withSession } from './session.ts';
 
 const POLL_MS = 200;
+const ITEMS_SHOWN = 200;
 /** Sources synced at once by this process. */
 const CONCURRENT_RUNS = 4;
 
-/** Queues a run for each source, works the queue in this process, and waits for the runs, whoever executes them. */
-export function sync(globals: Globals, name: string, options: { source?: string }): Promise<void> {
-  return withApp(async (app) => {
-    const sourceIds = await sourcesOf(app, name, options.source);
-    const db = await app.database();
-    const queue = await app.queue();
-    await (await app.content()).sweep();
-    const runIds: string[] = [];
-    for (const id of sourceIds) {
-      const runId = await requestRun(db, id, 'manual');
-      await queue.send(runId);
-      runIds.push(runId);
-    }
+type Run = Omit<Answer<'runs.get'>, 'failures'>;
+
+interface SyncOptions {
+  readonly source?: string;
+  readonly dryRun?: boolean;
+}
+
+/** Queues a run for each source, works the queue in this process or has the service do it, and waits for the runs. */
+export function sync(globals: Globals, name: string, options: SyncOptions): Promise<void> {
+  return withSession(async ({ call, app }) => {
+    const sourceIds = await sourcesOf(call, name, options.source);
+    if (options.dryRun) return plan(globals, call, sourceIds);
     const stop = new AbortController();
     const interrupted = () => stop.abort(new LockgateError('interrupted', 'Interrupted.'));
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
-    await queue.work(CONCURRENT_RUNS, (runId) => app.crawl(runId, stop.signal));
-    const runs = await watch(app, runIds, stop.signal, globals.json);
+    if (app) await (await app.content()).sweep();
+    const runIds: string[] = [];
+    for (const id of sourceIds) runIds.push((await call('sources.sync', { id })).id);
+    const queue = app ? await app.queue() : null;
+    await queue?.work(CONCURRENT_RUNS, (runId) => (app as App).crawl(runId, stop.signal));
+    const runs = await watch(call, runIds, stop.signal, globals.json);
     stop.abort(new LockgateError('interrupted', 'This process is ending.'));
-    await queue.stop();
+    await queue?.stop();
     report(globals, runs);
   });
 }
 
-async function sourcesOf(app: App, name: string, sourceId: string | undefined): Promise<string[]> {
-  const db = await app.database();
-  const collection = await findCollection(db, app.config.workspace, name);
+async function sourcesOf(call: Call, name: string, sourceId: string | undefined): Promise<string[]> {
+  const { sourceList, id } = await call('collections.get', { collection: name });
   if (sourceId !== undefined) {
-    const source = await findSource(db, app.config.workspace, sourceId);
-    if (source.collectionId === collection.id) return [source.id];
+    const source = await call('sources.get', { id: sourceId });
+    if (source.collectionId === id) return [source.id];
     throw new InputError('source_not_found', `The source belongs to the collection "${source.collection}".`);
   }
-  const sources = await listSources(db, app.config.workspace, collection.id);
-  if (sources.length > 0) return sources.map(({ id }) => id);
+  if (sourceList.length > 0) return sourceList.map((source) => source.id);
   throw new LockgateError(
     'no_sources',
     `The collection "${name}" has no source.`,
@@ -55,12 +55,39 @@ async function sourcesOf(app: App, name: string, sourceId: string | undefined): 
   );
 }
 
-async function watch(app: App, runIds: readonly string[], signal: AbortSignal, silent: boolean): Promise<RunRecord[]> {
-  const db = await app.database();
+/** Lists and compares, and says what a sync would do. */
+async function plan(globals: Globals, call: Call, sourceIds: readonly string[]): Promise<void> {
+  const plans = [];
+  for (const id of sourceIds) {
+    const made = await call('sources.plan', { id });
+    const { items } = await call('plans.items', { id: made.id, limit: ITEMS_SHOWN });
+    plans.push({ ...made, items });
+  }
+  if (plans.some(({ state }) => state === 'failed')) process.exitCode = EXIT.failed;
+  if (globals.json) return printJson({ plans });
+  for (const { items, ...each } of plans) {
+    if (each.error) {
+      print(`${each.error.message}${each.error.hint ? `\n${each.error.hint}` : ''}`);
+      continue;
+    }
+    print(
+      `Would add ${each.add}, change ${each.change}, move ${each.move}, remove ${each.remove}, leave out ${each.skip}; ${each.unchanged} are unchanged. ${bytes(each.bytes)} to fetch.`,
+    );
+    printTable(
+      ['what', 'path', 'size', 'why'],
+      items.map((item) => [item.action, item.path, item.size === null ? null : bytes(item.size), item.reason]),
+      '',
+    );
+    const changes = each.add + each.change + each.move + each.remove;
+    if (changes > 0) print(`Do exactly this: lockgate plans execute ${each.id}`);
+  }
+}
+
+async function watch(call: Call, runIds: readonly string[], signal: AbortSignal, silent: boolean): Promise<Run[]> {
   const progress = showProgress(silent);
   try {
     for (;;) {
-      const runs = await Promise.all(runIds.map((id) => findRun(db, app.config.workspace, id)));
+      const runs = await Promise.all(runIds.map(async (id) => withoutFailures(await call('runs.get', { id }))));
       progress.update(runs);
       const ended = runs.every((run) => run.state !== 'queued' && run.state !== 'running');
       if (ended || signal.aborted) return runs;
@@ -71,7 +98,20 @@ async function watch(app: App, runIds: readonly string[], signal: AbortSignal, s
   }
 }
 
-function report(globals: Globals, runs: readonly RunRecord[]): void {
+function withoutFailures({ failures: _, ...run }: Answer<'runs.get'>): Run {
+  return run;
+}
+
+/** Has a plan done as it was made, and waits. */
+export function execute(globals: Globals, planId: string): Promise<void> {
+  return withSession(async ({ call, app }) => {
+    const { id } = await call('plans.execute', { id: planId });
+    if (app) await app.crawl(id, new AbortController().signal);
+    report(globals, await watch(call, [id], new AbortController().signal, globals.json));
+  });
+}
+
+function report(globals: Globals, runs: readonly Run[]): void {
   process.exitCode = exitCode(runs);
   if (globals.json) return printJson({ runs });
   for (const run of runs) {
@@ -87,13 +127,13 @@ function report(globals: Globals, runs: readonly RunRecord[]): void {
   }
 }
 
-function figures(run: RunRecord): string {
+function figures(run: Run): string {
   const { added, changed, moved, removed, unchanged, excluded } = run;
   return `${added} added, ${changed} changed, ${moved > 0 ? `${moved} moved, ` : ''}${removed} removed, ${unchanged} unchanged, ${excluded} left out; ${bytes(run.bytes)} fetched.`;
 }
 
-function exitCode(runs: readonly RunRecord[]): number {
-  const has = (...states: RunRecord['state'][]) => runs.some((run) => states.includes(run.state));
+function exitCode(runs: readonly Run[]): number {
+  const has = (...states: Run['state'][]) => runs.some((run) => states.includes(run.state));
   if (has('running', 'queued')) return EXIT.interrupted;
   if (has('failed', 'cancelled', 'superseded')) return EXIT.failed;
   if (has('needs_approval')) return EXIT.approval;

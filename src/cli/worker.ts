@@ -1,10 +1,13 @@
 import { systemClock } from '../clock.ts';
-import { LockgateError } from '../contract/errors.ts';
+import { describeError, LockgateError } from '../contract/errors.ts';
 import { requeueAbandoned, startScheduler } from '../jobs/scheduler.ts';
 import { withApp } from './session.ts';
 
-/** Runs the schedules and crawls, until SIGTERM or SIGINT; what is under way stops at its checkpoint. */
-export function worker(options: { concurrency: number }): Promise<void> {
+const TASKS_AT_ONCE = 2;
+const WEBHOOKS_AT_ONCE = 4;
+
+/** Crawls, and does what else takes a credential, until SIGTERM or SIGINT; what is under way stops at its checkpoint. */
+export function worker(options: { concurrency: number; schedule: boolean }): Promise<void> {
   return withApp(async (app) => {
     const db = await app.database();
     const queue = await app.queue();
@@ -16,11 +19,19 @@ export function worker(options: { concurrency: number }): Promise<void> {
     }
     const parts = { db, queue, clock: systemClock, log: app.log };
     await requeueAbandoned(parts);
-    const scheduler = startScheduler(parts);
+    const scheduler = options.schedule ? startScheduler(parts) : null;
     await queue.work(Math.max(1, Math.floor(options.concurrency)), (runId) => app.crawl(runId, stop.signal));
+    await queue.answer(TASKS_AT_ONCE, async (task) => {
+      try {
+        return { ok: true, value: await app.doTask(task, stop.signal) };
+      } catch (error) {
+        return { ok: false, error: describeError(error) };
+      }
+    });
+    await queue.workWebhooks(WEBHOOKS_AT_ONCE, (id) => app.deliver(id, stop.signal));
     app.log.info({ workspace: app.config.workspace, concurrency: options.concurrency }, 'worker started');
     await ended;
-    await scheduler.stop();
+    await scheduler?.stop();
     await queue.stop();
     app.log.info('worker stopped');
   }, 'info');

@@ -1,6 +1,6 @@
 import type { Queryable } from '../contract/database.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
-import { newId } from './id.ts';
+import { isId, newId } from './id.ts';
 
 export interface Collection {
   readonly id: string;
@@ -17,21 +17,25 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 const SELECT = `
   select c.id, c.name, c.last_change as "lastChange", c.created_at as "createdAt",
-         count(s.id) as sources,
+         count(s.id) filter (where s.removed_at is null) as sources,
          coalesce(sum(s.document_count), 0)::bigint as documents,
          coalesce(sum(s.byte_count), 0)::bigint as bytes
     from lockgate.collection c
     left join lockgate.source s on s.collection_id = c.id`;
 
+function assertName(name: string): void {
+  // A name that looks like an ID could stand for another collection.
+  if (NAME.test(name) && !isId(name)) return;
+  throw new InputError(
+    'invalid_name',
+    `"${name}" cannot name a collection.`,
+    'Use up to 100 letters, digits, dots, hyphens and underscores, and begin with a letter or digit.',
+  );
+}
+
 /** Throws `invalid_name` or `collection_exists`. */
 export async function createCollection(db: Queryable, workspace: string, name: string): Promise<Collection> {
-  if (!NAME.test(name)) {
-    throw new InputError(
-      'invalid_name',
-      `"${name}" cannot name a collection.`,
-      'Use up to 100 letters, digits, dots, hyphens and underscores, and begin with a letter or digit.',
-    );
-  }
+  assertName(name);
   await db.query('insert into lockgate.workspace (id) values ($1) on conflict do nothing', [workspace]);
   const created = await db.query(
     `insert into lockgate.collection (id, workspace, name) values ($1, $2, $3)
@@ -44,6 +48,37 @@ export async function createCollection(db: Queryable, workspace: string, name: s
 
 export function listCollections(db: Queryable, workspace: string): Promise<Collection[]> {
   return db.query<Collection>(`${SELECT} where c.workspace = $1 group by c.id order by c.name`, [workspace]);
+}
+
+/** By its name or its ID. Throws `collection_not_found`. */
+export async function resolveCollection(db: Queryable, workspace: string, nameOrId: string): Promise<Collection> {
+  const [found] = isId(nameOrId)
+    ? await db.query<Collection>(`${SELECT} where c.workspace = $1 and c.id = $2 group by c.id`, [workspace, nameOrId])
+    : [];
+  return found ?? findCollection(db, workspace, nameOrId);
+}
+
+/** Throws `invalid_name` or `collection_exists`. */
+export async function renameCollection(
+  db: Queryable,
+  workspace: string,
+  id: string,
+  name: string,
+): Promise<Collection> {
+  assertName(name);
+  const [taken] = await db.query('select 1 from lockgate.collection where workspace = $1 and name = $2 and id <> $3', [
+    workspace,
+    name,
+    id,
+  ]);
+  if (taken) throw new LockgateError('collection_exists', `There is already a collection "${name}".`);
+  await db.query('update lockgate.collection set name = $2 where id = $1', [id, name]);
+  return findCollection(db, workspace, name);
+}
+
+/** With everything that belongs to it. */
+export async function removeCollection(db: Queryable, id: string): Promise<void> {
+  await db.query('delete from lockgate.collection where id = $1', [id]);
 }
 
 /** By its name. Throws `collection_not_found`. */

@@ -119,7 +119,10 @@ async function writeCheckpoint(tx: Queryable, run: OwnedRun, step: Checkpoint): 
   if (step.listingComplete) {
     await tx.query(
       `update lockgate.document d set missing_run = r.id from lockgate.run r
-        where r.id = $1 and r.unordered and d.source_id = r.source_id and d.seen_run is distinct from r.id`,
+        where r.id = $1 and r.unordered and d.source_id = r.source_id and d.seen_run is distinct from r.id
+          and (r.plan_id is null or exists (
+                select 1 from lockgate.plan_item i
+                 where i.plan_id = r.plan_id and i.key = d.key and i.action = 'remove'))`,
       [run.id],
     );
   }

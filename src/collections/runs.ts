@@ -131,13 +131,14 @@ export async function finishRun(
 export function listRuns(
   db: Queryable,
   workspace: string,
-  filter: { collection?: string; sourceId?: string },
+  filter: { collection?: string; sourceId?: string; state?: RunState },
   limit: number,
 ): Promise<RunRecord[]> {
   return db.query<RunRecord>(
     `${SELECT} where c.workspace = $1 and ($2::text is null or c.name = $2) and ($3::uuid is null or s.id = $3)
-      order by r.created_at desc, r.id desc limit $4`,
-    [workspace, filter.collection ?? null, filter.sourceId ?? null, limit],
+        and ($4::text is null or r.state = $4)
+      order by r.created_at desc, r.id desc limit $5`,
+    [workspace, filter.collection ?? null, filter.sourceId ?? null, filter.state ?? null, limit],
   );
 }
 
@@ -154,9 +155,9 @@ export async function findRun(db: Queryable, workspace: string, id: string): Pro
 export async function locateRun(
   db: Queryable,
   id: string,
-): Promise<{ sourceId: string; workspace: string; state: RunState } | null> {
-  const [found] = await db.query<{ sourceId: string; workspace: string; state: RunState }>(
-    `select r.source_id as "sourceId", c.workspace, r.state
+): Promise<{ sourceId: string; workspace: string; state: RunState; planId: string | null } | null> {
+  const [found] = await db.query<{ sourceId: string; workspace: string; state: RunState; planId: string | null }>(
+    `select r.source_id as "sourceId", c.workspace, r.state, r.plan_id as "planId"
        from lockgate.run r
        join lockgate.source s on s.id = r.source_id
        join lockgate.collection c on c.id = s.collection_id

@@ -1,5 +1,5 @@
 import type { ConnectorType } from '../contract/connector.ts';
-import type { Queryable } from '../contract/database.ts';
+import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import { isId, newId } from './id.ts';
 
@@ -90,7 +90,7 @@ export async function addSource(
 
 export function listSources(db: Queryable, workspace: string, collectionId?: string): Promise<SourceRecord[]> {
   return db.query<SourceRecord>(
-    `${SELECT} where c.workspace = $1 and ($2::uuid is null or c.id = $2) order by c.name, s.created_at, s.id`,
+    `${SELECT} where c.workspace = $1 and ($2::uuid is null or c.id = $2) and s.removed_at is null order by c.name, s.created_at, s.id`,
     [workspace, collectionId ?? null],
   );
 }
@@ -98,7 +98,10 @@ export function listSources(db: Queryable, workspace: string, collectionId?: str
 /** Throws `source_not_found`. */
 export async function findSource(db: Queryable, workspace: string, id: string): Promise<SourceRecord> {
   const [found] = isId(id)
-    ? await db.query<SourceRecord>(`${SELECT} where c.workspace = $1 and s.id = $2`, [workspace, id])
+    ? await db.query<SourceRecord>(`${SELECT} where c.workspace = $1 and s.id = $2 and s.removed_at is null`, [
+        workspace,
+        id,
+      ])
     : [];
   if (found) return found;
   throw new LockgateError('source_not_found', `There is no source "${id}".`, 'List them with: lockgate sources list');
@@ -126,16 +129,81 @@ export async function removeSourceDocuments(db: Queryable, source: SourceRecord,
   return counted?.removed ?? 0;
 }
 
+/** Has everything about a source as in `settings`. */
+export async function updateSource(
+  db: Queryable,
+  id: string,
+  settings: SourceSettings,
+  nextDueAt: Date | null,
+): Promise<void> {
+  await db.query(
+    `update lockgate.source set credential_manager = $2, credential_id = $3, credential_version = $4, credential_fields = $5,
+            path = $6, settings = $7, include = $8, exclude = $9, max_bytes = $10, auto_sync = $11, schedule = $12,
+            next_due_at = $13, guard_documents = $14, guard_share = $15
+      where id = $1`,
+    [
+      id,
+      settings.credentialManager,
+      settings.credentialId,
+      settings.credentialVersion,
+      settings.credentialFields ? JSON.stringify(settings.credentialFields) : null,
+      settings.path,
+      JSON.stringify(settings.settings),
+      settings.include,
+      settings.exclude,
+      settings.maxBytes,
+      settings.autoSync,
+      settings.schedule ? JSON.stringify(settings.schedule) : null,
+      nextDueAt,
+      settings.guardDocuments,
+      settings.guardShare,
+    ],
+  );
+}
+
+/** Removes a source from sight; its documents stay as they are. */
+export async function detachDocuments(db: Queryable, id: string): Promise<void> {
+  await db.query('update lockgate.source set removed_at = now(), auto_sync = false, next_due_at = null where id = $1', [
+    id,
+  ]);
+}
+
+/** Another collection gets the documents of a source: each is removed in one change feed and added in the other. */
+export async function moveSource(db: Database, source: SourceRecord, collectionId: string): Promise<void> {
+  if (source.collectionId === collectionId) return;
+  await db.transaction(async (tx) => {
+    await tx.query('select id from lockgate.source where id = $1 for update', [source.id]);
+    for (const [kind, collection] of [
+      ['removed', source.collectionId],
+      ['added', collectionId],
+    ] as const) {
+      await tx.query(
+        `with numbered as (
+           select *, row_number() over (order by key) as n from lockgate.document where source_id = $1
+         ), counter as (
+           update lockgate.collection set last_change = last_change + (select count(*) from numbered)
+            where id = $2 returning last_change
+         )
+         insert into lockgate.change (collection_id, number, kind, document_id, source_id, key, path, version, size, sha256, run_id)
+         select $2, counter.last_change - (select count(*) from numbered) + n, $3, id, source_id, key, path, version, size, sha256, $1
+           from numbered, counter`,
+        [source.id, collection, kind],
+      );
+    }
+    await tx.query('update lockgate.source set collection_id = $2 where id = $1', [source.id, collectionId]);
+  });
+}
+
 export async function removeSource(db: Queryable, id: string): Promise<void> {
   await db.query('delete from lockgate.source where id = $1', [id]);
 }
 
 /** Sources whose time has come, the longest waiting first. */
 export function dueSources(db: Queryable, now: Date, limit: number): Promise<SourceRecord[]> {
-  return db.query<SourceRecord>(`${SELECT} where s.auto_sync and s.next_due_at <= $1 order by s.next_due_at limit $2`, [
-    now,
-    limit,
-  ]);
+  return db.query<SourceRecord>(
+    `${SELECT} where s.auto_sync and s.removed_at is null and s.next_due_at <= $1 order by s.next_due_at limit $2`,
+    [now, limit],
+  );
 }
 
 /** Moves a due time on. False when another scheduler did it first. */

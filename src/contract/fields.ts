@@ -4,8 +4,12 @@ import { InputError } from './errors.ts';
 /** The settings of a connector that has none. */
 export const NO_SETTINGS = z.strictObject({});
 
+const NO_WORD = '(a name that is no word)';
+
 /** A field name that is safe to repeat; anything else may be a value that slipped into a name's place. */
 const WORD = /^[A-Za-z_][A-Za-z0-9_]{0,39}$/;
+/** Of a field that nobody knows: no key ID looks like this. */
+const UNKNOWN_WORD = /^[A-Za-z_]{1,30}$/;
 
 /**
  * Parses what a person or another system wrote down. Throws `InputError` that names the fields that are missing,
@@ -16,7 +20,8 @@ export function parseFields<T>(schema: z.ZodType<T>, payload: unknown, code: str
   if (parsed.success) return parsed.data;
   const complaints = parsed.error.issues.map((issue) => {
     const field = issue.path.map(nameOf).join('.');
-    if (issue.code === 'unrecognized_keys') return `unknown field ${issue.keys.map(nameOf).join(', ')}`;
+    if (issue.code === 'unrecognized_keys')
+      return `unknown field ${issue.keys.map((key) => (UNKNOWN_WORD.test(key) ? key : NO_WORD)).join(', ')}`;
     if (issue.code === 'invalid_type' && valueAt(payload, issue.path) === undefined) return `missing field ${field}`;
     if (issue.code === 'custom') return field ? `field ${field}: ${issue.message}` : issue.message;
     const rule = 'expected' in issue ? `must be a ${issue.expected}` : 'has the wrong form';
@@ -27,7 +32,7 @@ export function parseFields<T>(schema: z.ZodType<T>, payload: unknown, code: str
 
 function nameOf(part: PropertyKey): string {
   const name = String(part);
-  return WORD.test(name) || /^\d+$/.test(name) ? name : '(a name that is no word)';
+  return WORD.test(name) || /^\d+$/.test(name) ? name : NO_WORD;
 }
 
 function valueAt(payload: unknown, path: readonly PropertyKey[]): unknown {

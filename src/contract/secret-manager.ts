@@ -1,8 +1,9 @@
 import { CONNECTOR_TYPES } from './connector.ts';
 import type { Secret } from './secret.ts';
 
-/** What a secret opens: a source of that connector type, the deployment's database, or a secret manager that a workspace has registered. */
-export const SECRET_TYPES = [...CONNECTOR_TYPES, 'database', 'manager'] as const;
+/** What a secret opens: a source of that connector type, the deployment's database, a secret manager that a workspace
+ * has registered; or what signs the messages of a webhook. */
+export const SECRET_TYPES = [...CONNECTOR_TYPES, 'database', 'manager', 'webhook'] as const;
 export type SecretType = (typeof SECRET_TYPES)[number];
 
 /** Where a secret is. Safe to store, log and return. */

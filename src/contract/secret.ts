@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
@@ -28,6 +29,11 @@ export class Secret<T> {
   /** Whether the other holds the same value, without unwrapping either. */
   equals(other: Secret<unknown>): boolean {
     return isDeepStrictEqual(this.#value, other.#value);
+  }
+
+  /** HMAC-SHA256 of a text under the value, in hex: it may be shown, for the value cannot be found from it. */
+  hmac(this: Secret<string>, text: string): string {
+    return createHmac('sha256', this.#value).update(text).digest('hex');
   }
 
   toString(): string {

@@ -11,6 +11,7 @@ import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
 import { commonBeginning, compileSelection } from '../sync/selection.ts';
 import { openSource, type SourceParts } from './open-source.ts';
+import { restrictTo } from './plan-run.ts';
 
 const LOCK_ATTEMPTS = 10;
 const LOCK_RETRY_MS = 200;
@@ -44,7 +45,13 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
   const source = await findSource(db, run.workspace, run.sourceId);
   const log = parts.log.child({ runId, sourceId: source.id, collection: source.collection });
   log.info({ attempt: taken.attempt, path: source.path }, 'run started');
-  const owned = { id: runId, attempt: taken.attempt, sourceId: source.id, collectionId: source.collectionId };
+  const owned = {
+    id: runId,
+    attempt: taken.attempt,
+    sourceId: source.id,
+    collectionId: source.collectionId,
+    planId: run.planId,
+  };
   try {
     const { state, missing } = await execute(parts, source, owned, signal);
     await finishRun(db, runId, taken.attempt, state, null, missing);
@@ -78,7 +85,7 @@ export function runLock(runId: string): string {
 async function execute(
   parts: CrawlParts,
   record: SourceRecord,
-  run: { id: string; attempt: number; sourceId: string; collectionId: string },
+  run: { id: string; attempt: number; sourceId: string; collectionId: string; planId: string | null },
   signal: AbortSignal,
 ) {
   const meter = new RequestCounts();
@@ -109,7 +116,9 @@ async function execute(
         store: openRunStore(parts.db, run),
         content: parts.content,
         select: compileSelection(record),
-        guard: { documents: record.guardDocuments, share: record.guardShare },
+        // What a plan removes somebody has read and asked for.
+        guard: run.planId ? NO_GUARD : { documents: record.guardDocuments, share: record.guardShare },
+        ...(run.planId ? { restrict: restrictTo(parts.db, run.planId) } : {}),
         clock: parts.clock,
         ...(parts.limits ? { limits: parts.limits } : {}),
       },
@@ -124,6 +133,8 @@ async function execute(
     await noteRequests(parts.db, run.id, meter).catch(() => undefined);
   }
 }
+
+const NO_GUARD = { documents: Number.POSITIVE_INFINITY, share: 1 };
 
 /** A source that does not take the credential: which version that was. */
 function withVersion(error: unknown, id: string, version: string): unknown {

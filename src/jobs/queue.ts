@@ -1,18 +1,40 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { PgBoss } from 'pg-boss';
 import type { Database, Queryable } from '../contract/database.ts';
+import { LockgateError } from '../contract/errors.ts';
 
 const CRAWL = 'crawl';
+const TASK = 'task';
+const WEBHOOK = 'webhook';
 /** A worker that sends no heartbeat for this long is dead, and its job is given to another. */
 const HEARTBEAT_SECONDS = 20;
 /** A job may take this long before it is given to another worker, which goes on from its checkpoint. */
 const EXPIRE_SECONDS = 23 * 3600;
+const TASK_SECONDS = 3600;
+const POLL_MS = 100;
 
-/** The queue of crawl jobs. A job names a run and nothing else. */
+/** What only a worker can do, because it takes a credential. */
+export type Task =
+  | { readonly kind: 'check'; readonly sourceId: string; readonly workspace: string; readonly actor: string }
+  | { readonly kind: 'plan'; readonly planId: string };
+
+export type TaskResult =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly error: { code: string; message: string; hint?: string } };
+
+/** The queue of what workers do. A job names what it is about and holds nothing else. */
 export interface CrawlQueue extends AsyncDisposable {
   /** Queues the run; with `tx`, when that transaction commits. */
   send(runId: string, tx?: Queryable): Promise<void>;
   /** Executes jobs as they come, until stopped. A handler that throws has its job tried again. */
   work(concurrency: number, handle: (runId: string) => Promise<void>): Promise<void>;
+  /** Has a worker do something, and resolves with what came of it. Throws `no_worker` when none takes it up in time. */
+  ask(task: Task, timeoutMs: number): Promise<unknown>;
+  /** Does what is asked, until stopped. */
+  answer(concurrency: number, handle: (task: Task) => Promise<TaskResult>): Promise<void>;
+  /** Has a worker tell a webhook what is new; one job for each at a time. */
+  tell(webhookId: string): Promise<void>;
+  workWebhooks(concurrency: number, handle: (webhookId: string) => Promise<void>): Promise<void>;
   /** Takes no more jobs, and resolves when those under way have ended. */
   stop(): Promise<void>;
 }
@@ -35,23 +57,59 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
     heartbeatSeconds: HEARTBEAT_SECONDS,
     expireInSeconds: EXPIRE_SECONDS,
   });
+  // Somebody waits for the answer: it is not tried again behind their back.
+  await boss.createQueue(TASK, { retryLimit: 0, expireInSeconds: TASK_SECONDS, deleteAfterSeconds: TASK_SECONDS });
+  await boss.createQueue(WEBHOOK, { policy: 'short', retryLimit: 0, expireInSeconds: TASK_SECONDS });
   const stop = () => boss.stop({ graceful: true, timeout: 60_000 });
+  const workOn = async <T extends object>(name: string, concurrency: number, handle: (data: T) => Promise<unknown>) => {
+    await boss.work<T>(
+      name,
+      { batchSize: 1, pollingIntervalSeconds: 0.5, localConcurrency: concurrency },
+      async ([job]) => (job ? await handle(job.data) : undefined),
+    );
+  };
   return {
     send: async (runId, tx) => {
       await boss.send(CRAWL, { runId }, tx ? { db: adapt(tx) } : {});
     },
-    work: async (concurrency, handle) => {
-      await boss.work<{ runId: string }>(
-        CRAWL,
-        { batchSize: 1, pollingIntervalSeconds: 0.5, localConcurrency: concurrency },
-        async ([job]) => {
-          if (job) await handle(job.data.runId);
-        },
-      );
+    work: (concurrency, handle) => workOn<{ runId: string }>(CRAWL, concurrency, ({ runId }) => handle(runId)),
+    ask: (task, timeoutMs) => ask(boss, task, timeoutMs),
+    answer: (concurrency, handle) => workOn<Task>(TASK, concurrency, handle),
+    tell: async (webhookId) => {
+      await boss.send(WEBHOOK, { webhookId }, { singletonKey: webhookId });
     },
+    workWebhooks: (concurrency, handle) =>
+      workOn<{ webhookId: string }>(WEBHOOK, concurrency, ({ webhookId }) => handle(webhookId)),
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function ask(boss: PgBoss, task: Task, timeoutMs: number): Promise<unknown> {
+  const id = await boss.send(TASK, task);
+  if (!id) throw noWorker();
+  const until = Date.now() + timeoutMs;
+  for (;;) {
+    await wait(POLL_MS);
+    const job = await boss.getJobById<Task>(TASK, id);
+    if (job?.state === 'completed') {
+      const result = job.output as unknown as TaskResult;
+      if (result.ok) return result.value;
+      throw new LockgateError(result.error.code, result.error.message, result.error.hint);
+    }
+    if (!job || job.state === 'failed' || job.state === 'cancelled' || Date.now() >= until) {
+      if (job?.state === 'created') await boss.cancel(TASK, id).catch(() => undefined);
+      throw noWorker();
+    }
+  }
+}
+
+function noWorker(): LockgateError {
+  return new LockgateError(
+    'no_worker',
+    'No worker has done it in time.',
+    'Check that one runs: lockgate serve, or lockgate worker.',
+  );
 }
 
 function adapt(db: Queryable) {

@@ -1,6 +1,7 @@
 import { schedule } from 'node-cron';
 import { abandonedRuns, requestRun } from '../collections/runs.ts';
 import { advanceDueTime, dueSources } from '../collections/sources.ts';
+import { dueWebhooks } from '../collections/webhooks.ts';
 import type { Clock } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
 import { describeError } from '../contract/errors.ts';
@@ -9,6 +10,7 @@ import { nextDueTime } from './due-time.ts';
 import type { CrawlQueue } from './queue.ts';
 
 const SOURCES_PER_SWEEP = 100;
+const WEBHOOKS_PER_SWEEP = 100;
 /** A run without a heartbeat for this long has lost its worker. */
 const ABANDONED_SECONDS = 30;
 
@@ -52,6 +54,7 @@ export function startScheduler(parts: SchedulerParts): { stop(): Promise<void> }
   const sweep = async () => {
     try {
       await sweepDueSources(parts);
+      for (const { id } of await dueWebhooks(parts.db, WEBHOOKS_PER_SWEEP)) await parts.queue.tell(id);
       if (ticks++ % ABANDONED_SECONDS === 0) await requeueAbandoned(parts);
     } catch (error) {
       parts.log.error({ error: describeError(error) }, 'schedule sweep failed');

@@ -1,4 +1,4 @@
-import { ConfigError } from '../contract/errors.ts';
+import { ConfigError, SecretManagerError } from '../contract/errors.ts';
 import type { AwsSettings } from './aws/settings.ts';
 import type { KeyVaultSettings } from './azure-key-vault/settings.ts';
 import type { EnvSecret } from './env/names.ts';
@@ -45,6 +45,16 @@ export function declaredManager(managers: DeclaredManagers, name: string, worksp
   return found && (!found.workspaces || found.workspaces.includes(workspace)) ? found : null;
 }
 
+/** The name of the manager that is meant where none is named. */
+export function defaultOf(managers: DeclaredManagers): string {
+  return managers.default ?? DEFAULT_NAME;
+}
+
+/** The names under which sources may know a manager, its own the first. */
+export function namesOf(managers: DeclaredManagers, name: string): string[] {
+  return name === managers.default && name !== DEFAULT_NAME ? [name, DEFAULT_NAME] : [name];
+}
+
 export function permitsForeign({ foreign }: NamedManager, name: string): boolean {
   if (name.split('/').some((part) => part === '..' || part === '.' || part === '')) return false;
   return foreign.some((beginning) => beginning === '*' || name.startsWith(beginning));
@@ -57,5 +67,13 @@ export function assertManagerName(name: string, where: string): void {
   throw new ConfigError(
     `${where}: this is no name of a secret manager.`,
     'Use up to 40 lower-case letters, digits and hyphens.',
+  );
+}
+
+export function unknownManager(name: string): SecretManagerError {
+  return new SecretManagerError(
+    'secret_manager_unknown',
+    `There is no secret manager "${name}" for this workspace.`,
+    'List them with: lockgate secrets managers',
   );
 }

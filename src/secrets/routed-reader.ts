@@ -1,7 +1,7 @@
-import { CredentialNotFoundError, SecretAccessDeniedError, SecretManagerError } from '../contract/errors.ts';
+import { CredentialNotFoundError, SecretAccessDeniedError } from '../contract/errors.ts';
 import type { SecretReader, SecretRef } from '../contract/secret-manager.ts';
 import { SECRET_ID } from './identifier.ts';
-import { type NamedManager, permitsForeign } from './managers.ts';
+import { type NamedManager, permitsForeign, unknownManager } from './managers.ts';
 
 /** The manager of that name that a workspace may use, opened; null: there is none. */
 export type FindReader = (
@@ -31,14 +31,6 @@ export function routedReader(find: FindReader): SecretReader {
       return reader.access({ ...ref, foreign: true }, purpose);
     },
   };
-}
-
-export function unknownManager(name: string): SecretManagerError {
-  return new SecretManagerError(
-    'secret_manager_unknown',
-    `There is no secret manager "${name}" for this workspace.`,
-    'List them with: lockgate secrets managers',
-  );
 }
 
 function notPermitted({ manager, secretId }: SecretRef): SecretAccessDeniedError {

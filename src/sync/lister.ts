@@ -9,13 +9,15 @@ import type { Selection } from './selection.ts';
 /** Keys seen, at which a listing without order is written down. */
 const SEEN_KEPT = 10_000;
 
-interface Listing {
+export interface Listing {
   readonly source: Source;
   readonly store: RunStore;
   readonly select: Selection;
   readonly limits: SyncLimits;
   readonly signal: AbortSignal;
   readonly now: () => number;
+  /** Leaves of a stretch's plan what may be done; absent: all of it. */
+  readonly restrict?: (plan: Plan) => Promise<Plan>;
   /** Takes batches that are written down; resolves when there is room for more. */
   readonly submit: (batch: FetchBatch) => Promise<void>;
 }
@@ -48,7 +50,7 @@ async function listUnordered(listing: Listing, start: Start, step: Step): Promis
 
 /** False: the listing is out of order, and nothing was concluded from the page that shows it. */
 async function listFrom(listing: Listing, start: Start, step: Step): Promise<boolean> {
-  const { source, limits, signal, store, select } = listing;
+  const { source, limits, signal, store, select, restrict = async (plan: Plan) => plan } = listing;
   let position = start.position;
   let ahead: Promise<Page> = source.listPage(position, signal);
   for (;;) {
@@ -63,9 +65,9 @@ async function listFrom(listing: Listing, start: Start, step: Step): Promise<boo
     }
     if (start.unordered) {
       const rows = await store.indexRows(page.entries.map(({ key }) => key));
-      step.add({ ...planUnordered(page.entries, rows, select), missing: [] });
+      step.add(await restrict({ ...planUnordered(page.entries, rows, select), missing: [] }));
     } else {
-      for await (const plan of stretches(listing, page, step.through)) step.add({ ...plan, seen: [] });
+      for await (const plan of stretches(listing, page, step.through)) step.add(await restrict({ ...plan, seen: [] }));
     }
     step.pageDone(page.entries, next);
     if (next === null || step.eventful || listing.now() - step.writtenAt >= limits.checkpointMs) await step.write();

@@ -7,7 +7,7 @@ import { Fetcher } from './fetcher.ts';
 import { DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from './limits.ts';
 import { listAndPlan } from './lister.ts';
 import { followChanges, withMirror } from './mirror.ts';
-import { sameVersion } from './plan.ts';
+import { type Plan, sameVersion } from './plan.ts';
 import type { Selection } from './selection.ts';
 
 export interface RunParts {
@@ -19,6 +19,8 @@ export interface RunParts {
   readonly guard: DeletionGuard;
   readonly clock: Clock;
   readonly limits?: SyncLimits;
+  /** Leaves of what the listing asks for what may be done; absent: all of it. */
+  readonly restrict?: (plan: Plan) => Promise<Plan>;
 }
 
 export interface RunResult {
@@ -72,7 +74,9 @@ async function fetchAll(
       // Once for a run: what changes at the source after this is for the next one.
       if (parts.listing === 'delta' && progress.position === null) await followChanges(source, store.mirror, signal);
       const listed = parts.listing === 'delta' ? withMirror(source, store.mirror) : source;
-      await listAndPlan({ source: listed, store, select, limits, signal, now: clock.now, submit }, progress);
+      const restrict = parts.restrict ? { restrict: parts.restrict } : {};
+      const listing = { source: listed, store, select, limits, signal, now: clock.now, submit, ...restrict };
+      await listAndPlan(listing, progress);
     }
   } catch (error) {
     stop.abort(error);

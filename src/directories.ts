@@ -1,0 +1,46 @@
+import { SecretManagerError, SecretManagerNotConfiguredError } from './contract/errors.ts';
+import type { AuditLog, SecretDirectory } from './contract/secret-manager.ts';
+import { withDirectoryAudit } from './layers/audited.ts';
+import { type DeclaredManagers, declaredManager } from './secrets/managers.ts';
+import { lazyDirectory, openDirectory } from './secrets/open-directory.ts';
+
+export interface DirectoryParts {
+  readonly declared: DeclaredManagers;
+  readonly audit: AuditLog;
+  readonly now: () => number;
+  /** Opens a manager that a workspace registered. */
+  readonly registered: (name: string, workspace: string) => Promise<SecretDirectory>;
+}
+
+export interface Directories {
+  /** The half of a manager that adds and lists, on behalf of somebody: audited. */
+  directory(manager: string, workspace: string, actor: string): SecretDirectory;
+}
+
+/** The halves of the secret managers that add and list. Nothing that this reaches can read a value. */
+export function openDirectories({ declared, audit, now, registered }: DirectoryParts): Directories {
+  const opened = new Map<string, SecretDirectory>();
+  const open = (name: string, workspace: string): SecretDirectory => {
+    if (!declared.default) throw new SecretManagerNotConfiguredError();
+    const manager = declaredManager(declared, name, workspace);
+    return manager ? openDirectory(manager.settings, workspace, now) : lazyDirectory(() => registered(name, workspace));
+  };
+  return {
+    directory: (manager, workspace, actor) => {
+      const key = `${workspace} ${manager}`;
+      const directory = opened.get(key) ?? open(manager, workspace);
+      // A registered one is looked up each time: it may have been registered, or forgotten, meanwhile.
+      if (declaredManager(declared, manager, workspace)) opened.set(key, directory);
+      return withDirectoryAudit(directory, audit, { manager, workspace, actor });
+    },
+  };
+}
+
+/** What opens a workspace's own manager is a secret, which this process cannot read. */
+export async function ofWorkersOnly(name: string): Promise<never> {
+  throw new SecretManagerError(
+    'secret_manager_of_workers',
+    `"${name}" is no secret manager of the deployment, and only workers can open those of a workspace.`,
+    'Use the command line where a worker runs: lockgate secrets list --manager <name>',
+  );
+}

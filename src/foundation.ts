@@ -1,0 +1,55 @@
+import { fileAuditLog } from './audit/file-log.ts';
+import { systemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import { openDirectoryStore } from './content/directory.ts';
+import type { ContentStore } from './contract/content-store.ts';
+import type { AuditLog } from './contract/secret-manager.ts';
+import { openDatabase } from './db/open.ts';
+import type { OpenDatabase } from './db/pool.ts';
+import { type CrawlQueue, openQueue } from './jobs/queue.ts';
+import { createLog, type Log } from './log.ts';
+import { liveValues } from './secrets/live-values.ts';
+
+/** What every role stands on. Parts that cost something are opened when they are first asked for. Holds no secret of a source. */
+export interface Foundation extends AsyncDisposable {
+  readonly config: Config;
+  readonly log: Log;
+  readonly audit: AuditLog;
+  database(): Promise<OpenDatabase>;
+  queue(): Promise<CrawlQueue>;
+  content(): Promise<ContentStore>;
+}
+
+export function openFoundation(config: Config, defaultLogLevel: NonNullable<Config['logLevel']>): Foundation {
+  const log = createLog(config.logLevel ?? defaultLogLevel, (text) => liveValues.scrub(text));
+  const audit = fileAuditLog(config.audit, systemClock.now);
+  const closing: (() => PromiseLike<void>)[] = [];
+  const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {
+    let opened: Promise<T> | undefined;
+    return () => {
+      opened ??= open();
+      return opened;
+    };
+  };
+  const kept = async <T extends AsyncDisposable>(opening: Promise<T>): Promise<T> => {
+    const resource = await opening;
+    closing.unshift(() => resource[Symbol.asyncDispose]());
+    return resource;
+  };
+  const database = once(async () => {
+    // Only where the environment names such a secret is anything loaded that can read one.
+    const login = config.databaseSecret ? (await import('./database-login.ts')).databaseLogin(config, audit) : null;
+    return kept(openDatabase(config.database, login));
+  });
+  return {
+    config,
+    log,
+    audit,
+    database,
+    queue: once(async () => kept(openQueue(await database(), (error) => log.error({ error: String(error) }, 'queue')))),
+    content: once(() => openDirectoryStore(config.contentDir)),
+    [Symbol.asyncDispose]: async () => {
+      for (const close of closing) await close();
+    },
+  };
+}

@@ -1,0 +1,48 @@
+import { findSource, type SourceRecord } from '../collections/sources.ts';
+import type { CheckReport } from '../contract/connector.ts';
+import type { Database } from '../contract/database.ts';
+import { openSource, type SourceParts } from './open-source.ts';
+import { makePlan } from './plan-run.ts';
+import type { Task } from './queue.ts';
+
+export interface TaskParts {
+  readonly db: Database;
+  readonly sourceParts: (workspace: string) => SourceParts;
+  readonly worker: string;
+}
+
+/** Does what only a worker can do. */
+export async function doTask(parts: TaskParts, task: Task, signal: AbortSignal): Promise<unknown> {
+  if (task.kind === 'plan') {
+    await makePlan({ ...parts, actor: `worker ${parts.worker}` }, task.planId, signal);
+    return null;
+  }
+  const record = await findSource(parts.db, task.workspace, task.sourceId);
+  return checkSource(record, parts.sourceParts(record.workspace), task.actor, signal);
+}
+
+/** Tries what a sync of the source does. */
+export async function checkSource(
+  record: SourceRecord,
+  parts: SourceParts,
+  actor: string,
+  signal: AbortSignal,
+): Promise<CheckReport> {
+  const { source } = await openSource(
+    {
+      connectorType: record.connectorType,
+      manager: record.credentialManager,
+      workspace: record.workspace,
+      credentialId: record.credentialId,
+      credentialVersion: record.credentialVersion,
+      credentialFields: record.credentialFields,
+      collection: record.collection,
+      path: record.path,
+      settings: record.settings,
+      purpose: { actor, reason: 'check', sourceId: record.id },
+    },
+    parts,
+  );
+  await using open = source;
+  return await open.check(signal);
+}

@@ -1,0 +1,38 @@
+import { type Answer, API, type Given, type OperationName, type Wire } from '../contract/api/index.ts';
+import { LockgateError } from '../contract/errors.ts';
+import { parseFields } from '../contract/fields.ts';
+import { applyOperation } from './apply.ts';
+import { collectionOperations } from './collections.ts';
+import { governanceOperations } from './governance.ts';
+import type { Caller, Operations, ServiceParts } from './parts.ts';
+import { runOperations } from './runs.ts';
+import { secretOperations } from './secrets.ts';
+import { sourceOperations } from './sources.ts';
+import { webhookOperations } from './webhooks.ts';
+
+/** Does an operation for somebody. Throws `forbidden`, `invalid_input`, and what the operation throws. */
+export type Perform = <K extends OperationName>(caller: Caller, name: K, given: Given<K>) => Promise<Wire<Answer<K>>>;
+
+export function openOperations(parts: ServiceParts): Perform {
+  const operations: Operations = {
+    ...secretOperations(parts),
+    ...collectionOperations(parts),
+    ...sourceOperations(parts),
+    ...runOperations(parts),
+    ...webhookOperations(parts),
+    ...governanceOperations(parts),
+    ...applyOperation(parts),
+  };
+  return async (caller, name, given) => {
+    const { needs, input } = API[name];
+    if (!caller.permissions.has(needs)) {
+      throw new LockgateError(
+        'forbidden',
+        `This needs the permission "${needs}".`,
+        'Use a token with another role, or ask an administrator for one.',
+      );
+    }
+    const parsed = parseFields(input as never, given, 'invalid_input', 'request');
+    return operations[name](caller, parsed as never) as never;
+  };
+}

@@ -1,0 +1,183 @@
+import { loadConnector } from '../../connectors/index.ts';
+import { resolveCollection } from '../collections/collections.ts';
+import { findRun, requestRun } from '../collections/runs.ts';
+import {
+  addSource,
+  findSource,
+  listSources,
+  moveSource,
+  type Schedule,
+  type SourceSettings,
+  updateSource,
+} from '../collections/sources.ts';
+import type { Input } from '../contract/api/index.ts';
+import type { ConnectorType } from '../contract/connector.ts';
+import { CredentialNotFoundError, InputError, LockgateError } from '../contract/errors.ts';
+import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
+import { locate } from '../jobs/open-source.ts';
+import { assertScope } from '../jobs/scope.ts';
+import { declaredManager, defaultOf, permitsForeign } from '../secrets/managers.ts';
+import { parseReference, type Reference } from '../secrets/reference.ts';
+import { compileSelection } from '../sync/selection.ts';
+import type { Caller, ServiceParts, Some } from './parts.ts';
+import { removeSourceSafely } from './removal.ts';
+
+type Wish = Omit<Input<'sources.create'>, 'collection'>;
+
+export function sourceOperations(
+  parts: ServiceParts,
+): Some<
+  | 'sources.list'
+  | 'collections.sources'
+  | 'sources.create'
+  | 'sources.get'
+  | 'sources.update'
+  | 'sources.remove'
+  | 'sources.move'
+  | 'sources.check'
+  | 'sources.sync'
+> {
+  const { db, queue } = parts;
+  return {
+    'sources.list': async ({ workspace }, { collection: name }) => {
+      const of = name ? (await resolveCollection(db, workspace, name)).id : undefined;
+      return { items: await listSources(db, workspace, of) } as never;
+    },
+    'collections.sources': async ({ workspace }, { collection: name }) => {
+      const { id } = await resolveCollection(db, workspace, name);
+      return { items: await listSources(db, workspace, id) } as never;
+    },
+    'sources.create': async (caller, { collection: name, ...wish }) => {
+      const collection = await resolveCollection(db, caller.workspace, name);
+      const { settings, firstDueAt } = await settingsOf(parts, caller, collection.name, wish);
+      return addSource(db, caller.workspace, collection.id, settings, firstDueAt) as never;
+    },
+    'sources.get': ({ workspace }, { id }) => findSource(db, workspace, id) as never,
+    'sources.update': async (caller, { id, ...change }) => {
+      const known = await findSource(db, caller.workspace, id);
+      const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+      const wish = { ...wishOf(known), ...given } as Wish;
+      const { settings, firstDueAt } = await settingsOf(parts, caller, known.collection, wish);
+      const same = JSON.stringify(settings.schedule) === JSON.stringify(known.schedule);
+      await updateSource(db, id, settings, same && known.autoSync === settings.autoSync ? known.nextDueAt : firstDueAt);
+      return findSource(db, caller.workspace, id) as never;
+    },
+    'sources.remove': async ({ workspace }, { id, documents }) => {
+      const source = await findSource(db, workspace, id);
+      const removed = await removeSourceSafely(db, source, documents);
+      return { removed: id, documents: removed };
+    },
+    'sources.move': async ({ workspace }, { id, collection: name }) => {
+      const source = await findSource(db, workspace, id);
+      const target = await resolveCollection(db, workspace, name);
+      await moveSource(db, source, target.id);
+      return findSource(db, workspace, id) as never;
+    },
+    'sources.check': async ({ workspace, actor }, { id }) => {
+      return parts.check(await findSource(db, workspace, id), actor) as never;
+    },
+    'sources.sync': async ({ workspace }, { id }) => {
+      const source = await findSource(db, workspace, id);
+      const runId = await requestRun(db, source.id, 'manual');
+      await (await queue()).send(runId);
+      return findRun(db, workspace, runId) as never;
+    },
+  };
+}
+
+/** What a source would be created with, to be the same as it is. */
+function wishOf(source: SourceSettings): Omit<Wish, 'credentialId'> & { credentialId: string } {
+  const { credentialManager, credentialId, credentialVersion, credentialFields, ...rest } = source;
+  return {
+    connectorType: rest.connectorType,
+    credentialId: `${credentialManager}:${credentialId}${credentialVersion ? `#${credentialVersion}` : ''}`,
+    ...(credentialFields ? { credentialFields: { ...credentialFields } } : {}),
+    path: rest.path,
+    settings: { ...rest.settings },
+    include: [...rest.include],
+    exclude: [...rest.exclude],
+    maxBytes: rest.maxBytes,
+    autoSync: rest.autoSync,
+    schedule: rest.schedule as Wish['schedule'],
+    guardDocuments: rest.guardDocuments,
+    guardShare: rest.guardShare,
+  };
+}
+
+/** What is stored of a wish. Throws `InputError` that says what is wrong with it. */
+export async function settingsOf(
+  { declared, directory }: Pick<ServiceParts, 'declared' | 'directory'>,
+  caller: Caller,
+  collection: string,
+  wish: Wish,
+): Promise<{ settings: SourceSettings; firstDueAt: Date | null }> {
+  const { connectorType, path, settings, include, exclude, maxBytes } = wish;
+  locate(await loadConnector(connectorType), { path, settings });
+  compileSelection({ include, exclude, maxBytes });
+  const { schedule, firstDueAt } = scheduleOf(wish.schedule);
+  const reference = parseReference(wish.credentialId, declared, defaultOf(declared));
+  const describe = () => directory(reference.manager, caller.workspace, caller.actor).describe(reference.secretId);
+  await assertCredential({ declared, describe }, caller, reference, { connectorType, path, collection });
+  const autoSync = schedule !== null && wish.autoSync;
+  return {
+    settings: {
+      connectorType,
+      credentialManager: reference.manager,
+      credentialId: reference.secretId,
+      credentialVersion: reference.version,
+      credentialFields: wish.credentialFields ?? null,
+      path,
+      settings,
+      include,
+      exclude,
+      maxBytes,
+      autoSync,
+      schedule,
+      guardDocuments: wish.guardDocuments,
+      guardShare: wish.guardShare,
+    },
+    firstDueAt: autoSync ? firstDueAt : null,
+  };
+}
+
+function scheduleOf(given: Wish['schedule']): { schedule: Schedule | null; firstDueAt: Date | null } {
+  if (!given) return { schedule: null, firstDueAt: null };
+  const now = new Date();
+  // An interval begins now; a cron expression at its first due time.
+  if ('every' in given) return { schedule: parseInterval(given.every), firstDueAt: now };
+  if ('everySeconds' in given) return { schedule: { everySeconds: given.everySeconds }, firstDueAt: now };
+  const schedule = parseCron(given.cron, given.timezone);
+  return { schedule, firstDueAt: nextDueTime(schedule, now) };
+}
+
+/** Early and friendly; what counts is what the worker finds when it accesses the secret. */
+async function assertCredential(
+  {
+    declared,
+    describe,
+  }: {
+    declared: ServiceParts['declared'];
+    describe: () => Promise<import('../contract/secret-manager.ts').SecretInfo>;
+  },
+  { workspace }: Caller,
+  reference: Reference,
+  use: { connectorType: ConnectorType; path: string; collection: string },
+): Promise<void> {
+  const { manager, secretId } = reference;
+  const known = declaredManager(declared, manager, workspace);
+  const info = await describe().catch((error) => {
+    // A secret of another tool has no description of ours, and only workers can look into a workspace's own manager.
+    const foreign = known ? permitsForeign(known, secretId) : true;
+    if (foreign && (error instanceof CredentialNotFoundError || error instanceof InputError)) return null;
+    if (!known && (error as LockgateError).code === 'secret_manager_of_workers') return null;
+    throw error;
+  });
+  if (!info) return;
+  assertScope({ scope: info.scope, ref: { manager, workspace, secretId, version: '' } }, use);
+  if (info.connectorType === use.connectorType) return;
+  throw new LockgateError(
+    'credential_wrong_type',
+    `"${secretId}" is a credential of type ${info.connectorType}, not ${use.connectorType}.`,
+    `List the fitting ones: lockgate secrets list --type ${use.connectorType}`,
+  );
+}
