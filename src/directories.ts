@@ -1,6 +1,7 @@
 import { SecretManagerError, SecretManagerNotConfiguredError } from './contract/errors.ts';
 import type { AuditLog, SecretDirectory } from './contract/secret-manager.ts';
 import { withDirectoryAudit } from './layers/audited.ts';
+import { assertSecretId } from './secrets/identifier.ts';
 import { type DeclaredManagers, declaredManager } from './secrets/managers.ts';
 import { lazyDirectory, openDirectory } from './secrets/open-directory.ts';
 
@@ -31,8 +32,22 @@ export function openDirectories({ declared, audit, now, registered }: DirectoryP
       const directory = opened.get(key) ?? open(manager, workspace);
       // A registered one is looked up each time: it may have been registered, or forgotten, meanwhile.
       if (declaredManager(declared, manager, workspace)) opened.set(key, directory);
-      return withDirectoryAudit(directory, audit, { manager, workspace, actor });
+      return withCheckedIds(withDirectoryAudit(directory, audit, { manager, workspace, actor }));
     },
+  };
+}
+
+/** What is no ID may be a value that slipped into its place: it must not be written down. */
+function withCheckedIds(directory: SecretDirectory): SecretDirectory {
+  const checked = <T>(id: string, work: () => Promise<T>): Promise<T> => {
+    assertSecretId(id);
+    return work();
+  };
+  return {
+    list: (filter) => directory.list(filter),
+    describe: async (id) => checked(id, () => directory.describe(id)),
+    put: async (id, type, credential, metadata) => checked(id, () => directory.put(id, type, credential, metadata)),
+    remove: async (id) => checked(id, () => directory.remove(id)),
   };
 }
 

@@ -14,6 +14,7 @@ export class ChangeWatch {
   readonly #db: Queryable;
   readonly #waiting = new Set<Waiting>();
   #polling = false;
+  #closed = false;
 
   constructor(db: Queryable) {
     this.#db = db;
@@ -21,6 +22,7 @@ export class ChangeWatch {
 
   /** Resolves when the collection has a change after that number, when the time is over, or when the signal aborts. */
   async after(collectionId: string, after: number, ms: number, signal?: AbortSignal): Promise<void> {
+    if (this.#closed) return;
     const over = new AbortController();
     const mine: Waiting = { collectionId, after, wake: () => over.abort() };
     this.#waiting.add(mine);
@@ -28,6 +30,16 @@ export class ChangeWatch {
     const signals = signal ? [over.signal, signal] : [over.signal];
     await wait(Math.max(1, ms), undefined, { signal: AbortSignal.any(signals), ref: true }).catch(() => undefined);
     this.#waiting.delete(mine);
+  }
+
+  /** Nobody waits any more: the process is stopping. */
+  close(): void {
+    this.#closed = true;
+    for (const { wake } of this.#waiting) wake();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   async #poll(): Promise<void> {

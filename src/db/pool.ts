@@ -27,7 +27,7 @@ export function openPool(
   const pools = new LoggedInPools(target, maxConnections);
   return {
     query: <Row>(text: string, values: readonly unknown[] = []) =>
-      pools.use((pool) => pool.query(text, [...values]).then(({ rows }) => rows as Row[])),
+      pools.use((pool) => pool.query(text, [...values]).then(rowsOf<Row>)),
     transaction: (work) => pools.use((pool) => transaction(pool, work)),
     tryLock: (key) => pools.use((pool) => tryLock(pool, key)),
     [Symbol.asyncDispose]: async () => {
@@ -35,6 +35,11 @@ export function openPool(
       await onClose();
     },
   };
+}
+
+/** Several statements in one text have several results: the queue sends such ones. */
+function rowsOf<Row>(result: pg.QueryResult | pg.QueryResult[]): Row[] {
+  return Array.isArray(result) ? result.flatMap(({ rows }) => rows as Row[]) : (result.rows as Row[]);
 }
 
 /** The pool of the current login, and those of earlier ones while they are in use. */
@@ -133,7 +138,7 @@ async function transaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<T>
     await client.query('begin');
     const result = await work({
       query: async <Row>(text: string, values: readonly unknown[] = []) =>
-        (await client.query(text, [...values])).rows as Row[],
+        rowsOf<Row>(await client.query(text, [...values])),
     });
     await client.query('commit');
     return result;

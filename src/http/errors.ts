@@ -21,6 +21,7 @@ const STATUS: Readonly<Record<string, number>> = {
   secret_manager_unknown: 404,
   rate_limited: 429,
   no_worker: 504,
+  identity_missing: 503,
   not_satisfiable: 416,
 };
 
@@ -39,6 +40,7 @@ function statusOf(error: unknown, code: string): number {
   if (error instanceof ConfigError) return 500;
   if (error instanceof InputError) return 400;
   if (!(error instanceof LockgateError)) return 500;
+  if (code.startsWith('invalid_')) return 400;
   if (code.endsWith('_not_found')) return 404;
   if (code.endsWith('_exists')) return 409;
   if (/_(unavailable|throttled|refused)$/.test(code)) return 503;

@@ -17,6 +17,12 @@ interface Totals {
   readonly secretWaits: number;
 }
 
+const RENAMED = [
+  ['requests_throttled', 'throttled'],
+  ['requests_failed', 'requestsFailed'],
+  ['secret_waits', 'secretWaits'],
+] as const;
+
 /** What Prometheus asks for. Labels are routes, states and sources: nothing that a caller can make many of. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -70,14 +76,13 @@ export class Metrics {
         },
       });
     const totals = async (): Promise<Totals> => {
-      const sum = (column: string, name: string) => `coalesce(sum(${column}), 0)::bigint as "${name}"`;
+      const columns = ['added', 'changed', 'moved', 'removed', 'failed', 'bytes', 'requests'];
+      const named = [...columns.map((name) => [name, name]), ...RENAMED];
+      const sums = named.map(([column, name]) => `sum(${column})::bigint as "${name}"`).join(', ');
+      const all = named.map(([column]) => column).join(', ');
+      // With what runs did that are gone.
       const [row] = await db.query<Totals>(
-        `select ${[
-          ...['added', 'changed', 'moved', 'removed', 'failed', 'bytes', 'requests'].map((name) => sum(name, name)),
-          sum('requests_throttled', 'throttled'),
-          sum('requests_failed', 'requestsFailed'),
-          sum('secret_waits', 'secretWaits'),
-        ].join(', ')} from lockgate.run`,
+        `select ${sums} from (select ${all} from lockgate.run union all select ${all} from lockgate.run_total) as runs`,
       );
       return row as Totals;
     };

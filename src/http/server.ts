@@ -77,7 +77,12 @@ async function addGuards(app: FastifyInstance, { requestsPerMinute, tls }: HttpP
     errorResponseBuilder: () =>
       new LockgateError('rate_limited', 'Too many requests.', 'Wait as long as Retry-After says.') as never,
   });
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
   app.addHook('onSend', async (request, reply) => {
+    if (closing) reply.header('connection', 'close');
     reply.header('cache-control', reply.getHeader('cache-control') ?? 'no-store');
     reply.header('lockgate-request-id', request.id);
   });

@@ -17,12 +17,18 @@ type WhoAsks = (request: FastifyRequest) => Promise<Caller>;
 
 /** What is sent bit by bit: events of a run, the change feed, and documents themselves. */
 export function addStreams(app: FastifyInstance, parts: HttpParts, whoAsks: WhoAsks): void {
+  const closing = new AbortController();
+  app.addHook('preClose', async () => {
+    // Readers connect again, to another process, and go on from the last number that they have.
+    closing.abort();
+    parts.changes.close();
+  });
   app.get('/v1/runs/:id/events', async (request, reply) => {
     const caller = await whoAsks(request);
     const { id } = request.params as { id: string };
     // Before anything is sent: what is not there is an answer like any other.
     await parts.perform(caller, 'runs.get', { id });
-    return events(parts, request, reply, runEvents(parts, caller, id, abortOf(request)));
+    return events(parts, request, reply, runEvents(parts, caller, id, abortOf(request, closing.signal)));
   });
   app.get('/v1/collections/:collection/changes/stream', async (request, reply) => {
     const caller = await whoAsks(request);
@@ -32,18 +38,23 @@ export function addStreams(app: FastifyInstance, parts: HttpParts, whoAsks: WhoA
     if (!Number.isSafeInteger(after) || after < 0)
       throw new InputError('invalid_input', 'The number to go on from is no number of a change.');
     const { id } = await parts.perform(caller, 'collections.get', { collection });
-    return events(parts, request, reply, changeEvents(parts, caller, String(id), after, abortOf(request)));
+    return events(
+      parts,
+      request,
+      reply,
+      changeEvents(parts, caller, String(id), after, abortOf(request, closing.signal)),
+    );
   });
   app.get('/v1/documents/:id/content', async (request, reply) =>
     content(parts, await whoAsks(request), request, reply),
   );
 }
 
-function abortOf(request: FastifyRequest): AbortSignal {
+function abortOf(request: FastifyRequest, closing: AbortSignal): AbortSignal {
   const gone = new AbortController();
   request.raw.once('close', () => gone.abort());
   request.raw.socket.once('close', () => gone.abort());
-  return gone.signal;
+  return AbortSignal.any([gone.signal, closing]);
 }
 
 interface Event {
@@ -108,8 +119,12 @@ async function events(
     'content-type': 'text/event-stream',
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',
+    // When it ends there is nothing more to come on it: a connection that is kept would keep the process.
+    connection: 'close',
     'lockgate-request-id': request.id,
   });
+  // The reader knows at once that it is heard.
+  raw.write(':\n\n');
   try {
     for await (const event of source) {
       const id = event?.id === undefined ? '' : `id: ${event.id}\n`;

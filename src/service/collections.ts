@@ -51,7 +51,8 @@ export function collectionOperations(
       const until = Date.now() + wait * 1000;
       for (;;) {
         const items = await readChanges(db, collection.id, after, limit);
-        if (items.length > 0 || Date.now() >= until) return { items, next: items.at(-1)?.number ?? after };
+        if (items.length > 0 || Date.now() >= until || parts.changes.closed)
+          return { items, next: items.at(-1)?.number ?? after };
         await parts.changes.after(collection.id, after, until - Date.now());
       }
     },

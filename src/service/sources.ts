@@ -56,7 +56,9 @@ export function sourceOperations(
     'sources.update': async (caller, { id, ...change }) => {
       const known = await findSource(db, caller.workspace, id);
       const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
-      const wish = { ...wishOf(known), ...given } as Wish;
+      // Whoever gives it its first schedule wants it to be followed.
+      const first = known.schedule === null && change.schedule ? { autoSync: true } : {};
+      const wish = { ...wishOf(known), ...first, ...given } as Wish;
       const { settings, firstDueAt } = await settingsOf(parts, caller, known.collection, wish);
       const same = JSON.stringify(settings.schedule) === JSON.stringify(known.schedule);
       await updateSource(db, id, settings, same && known.autoSync === settings.autoSync ? known.nextDueAt : firstDueAt);

@@ -41,6 +41,12 @@ describe('migrations', () => {
 });
 
 describe('the pool', () => {
+  test('several statements in one text give the rows of all', async () => {
+    await using db = await emptyDatabase();
+    expect(await db.query('begin; select 1 as n; select 2 as n; commit')).toEqual([{ n: 1 }, { n: 2 }]);
+    expect(await db.transaction((tx) => tx.query('select 3 as n; select 4 as n'))).toEqual([{ n: 3 }, { n: 4 }]);
+  });
+
   test('a transaction that throws is rolled back', async () => {
     await using db = await freshDatabase();
     const work = db.transaction(async (tx) => {

@@ -47,6 +47,7 @@ export const ScheduleShape = z.union([
 export const SourceShape = z
   .object({
     id: z.uuid(),
+    workspace: z.string(),
     collectionId: z.uuid(),
     collection: z.string(),
     connectorType: ConnectorTypeShape,
@@ -228,6 +229,7 @@ export const PlanItemShape = z.object({
   action: z.enum(['add', 'change', 'move', 'remove', 'skip']),
   path: z.string(),
   key: z.string(),
+  version: z.string().nullable(),
   size: count.nullable(),
   reason: z.string(),
 });

@@ -73,3 +73,38 @@ create table lockgate.webhook (
   created_at     timestamptz not null default now()
 );
 create index webhook_collection on lockgate.webhook (collection_id);
+
+-- What runs did that are gone with their sources, so that totals never go back.
+create table lockgate.run_total (
+  single             boolean primary key default true check (single),
+  added              bigint not null default 0,
+  changed            bigint not null default 0,
+  moved              bigint not null default 0,
+  removed            bigint not null default 0,
+  failed             bigint not null default 0,
+  bytes              bigint not null default 0,
+  requests           bigint not null default 0,
+  requests_throttled bigint not null default 0,
+  requests_failed    bigint not null default 0,
+  secret_waits       bigint not null default 0
+);
+insert into lockgate.run_total default values;
+
+create function lockgate.keep_run_totals() returns trigger language plpgsql as $$
+begin
+  update lockgate.run_total t set
+    added = t.added + o.added, changed = t.changed + o.changed, moved = t.moved + o.moved, removed = t.removed + o.removed,
+    failed = t.failed + o.failed, bytes = t.bytes + o.bytes, requests = t.requests + o.requests,
+    requests_throttled = t.requests_throttled + o.requests_throttled,
+    requests_failed = t.requests_failed + o.requests_failed, secret_waits = t.secret_waits + o.secret_waits
+  from (
+    select coalesce(sum(added), 0) as added, coalesce(sum(changed), 0) as changed, coalesce(sum(moved), 0) as moved,
+           coalesce(sum(removed), 0) as removed, coalesce(sum(failed), 0) as failed, coalesce(sum(bytes), 0) as bytes,
+           coalesce(sum(requests), 0) as requests, coalesce(sum(requests_throttled), 0) as requests_throttled,
+           coalesce(sum(requests_failed), 0) as requests_failed, coalesce(sum(secret_waits), 0) as secret_waits
+      from gone
+  ) o;
+  return null;
+end $$;
+create trigger keep_run_totals after delete on lockgate.run referencing old table as gone
+  for each statement execute function lockgate.keep_run_totals();
