@@ -94,7 +94,8 @@ export class Service implements AsyncDisposable {
     if (!response.headers.get('content-type')?.startsWith('application/json') || path.includes('openapi')) return;
     this.#check ??= await checker(this.url);
     const complaint = this.#check(path, method, response.status, parsed(text));
-    if (complaint) this.complaints.push(`${method} ${path} ${response.status}: ${complaint}\n${text.slice(0, 500)}`);
+    if (complaint)
+      this.complaints.push(`${method} ${path.slice(0, 200)} ${response.status}: ${complaint}\n${text.slice(0, 500)}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

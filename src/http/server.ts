@@ -9,6 +9,7 @@ import type { Caller } from '../service/parts.ts';
 import { docsPage } from './docs-page.ts';
 import { answerOf } from './errors.ts';
 import { Metrics } from './metrics.ts';
+import { withoutMistyped } from './mistyped.ts';
 import { openApi } from './openapi.ts';
 import type { HttpParts } from './parts.ts';
 import { addStreams } from './streams.ts';
@@ -26,7 +27,10 @@ export async function openHttp(parts: HttpParts): Promise<FastifyInstance> {
     trustProxy: parts.trustedProxies.length > 0 ? [...parts.trustedProxies] : false,
     genReqId: () => randomUUID(),
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 1024 },
+    // What is too long is refused by the schemas, in words of ours.
+    routerOptions: { maxParamLength: 64 * 1024 },
+    frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+      fail(parts, error, request, reply),
     // Ours says the same without the path's query.
     logger: false,
   } as object) as unknown as FastifyInstance;
@@ -164,7 +168,8 @@ function fail(parts: HttpParts, error: unknown, request: FastifyRequest, reply: 
   const { status, body } = answerOf(known);
   if (status === 401) reply.header('www-authenticate', 'Bearer');
   if (status >= 500) parts.log.error({ requestId: request.id, code: body.error.code }, 'request failed');
-  return send(parts, reply, status, body);
+  const text = withoutMistyped(JSON.stringify(body), request.params, request.query, request.body, request.headers);
+  return reply.code(status).type('application/json; charset=utf-8').send(parts.scrub(text));
 }
 
 /** The framework's own refusals, in our words: theirs may quote what came in. */
