@@ -38,6 +38,8 @@ export interface Config {
   readonly allowedEndpoints: readonly string[];
   /** Whether credentials may use the identity of the machine. */
   readonly ambientCredentials: boolean;
+  /** Whether the standard variables of OpenTelemetry ask for traces. */
+  readonly tracing: boolean;
   /** How the API is served. */
   readonly http: HttpConfig;
   /** Null: as the command has it. */
@@ -63,11 +65,20 @@ export function readConfig(environment: Environment = process.env): Config {
       keyFile: resolve(environment.LOCKGATE_AUDIT_KEY_FILE || join(dataDir, 'keys', 'audit.txt')),
     },
     allowedEndpoints: allowedEndpoints(environment),
+    tracing: tracing(environment),
     http: http(environment),
     ambientCredentials: oneOf(environment, 'LOCKGATE_AMBIENT_CREDENTIALS', ['on', 'off'] as const, 'off') === 'on',
     logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,
   };
   return Object.freeze(config);
+}
+
+function tracing(environment: Environment): boolean {
+  const { OTEL_SDK_DISABLED, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = environment;
+  if (OTEL_SDK_DISABLED === 'true' || !(OTEL_EXPORTER_OTLP_ENDPOINT || OTEL_EXPORTER_OTLP_TRACES_ENDPOINT))
+    return false;
+  environment.OTEL_SERVICE_NAME ??= 'lockgate';
+  return true;
 }
 
 function http(environment: Environment): HttpConfig {

@@ -36,6 +36,10 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
     closing.unshift(() => resource[Symbol.asyncDispose]());
     return resource;
   };
+  if (config.tracing) {
+    const started = import('./tracing.ts').then(({ startTracing }) => startTracing());
+    closing.push(async () => (await started)().catch(() => undefined));
+  }
   const database = once(async () => {
     // Only where the environment names such a secret is anything loaded that can read one.
     const login = config.databaseSecret ? (await import('./database-login.ts')).databaseLogin(config, audit) : null;

@@ -50,6 +50,7 @@ export interface DocumentFilter {
   readonly source?: string | undefined;
   readonly prefix?: string | undefined;
   readonly type?: string | undefined;
+  readonly status?: 'ok' | 'warning' | undefined;
   readonly modifiedAfter?: string | undefined;
   readonly modifiedBefore?: string | undefined;
   readonly sort?: DocumentSort | undefined;
@@ -86,6 +87,7 @@ export async function listDocuments(
     add((at) => `d.source_id = ${at}::uuid`, isId(filter.source) ? filter.source : NOBODY);
   if (filter.prefix !== undefined) add((at) => `starts_with(d.path, ${at})`, filter.prefix);
   if (filter.type !== undefined) add((at) => `d.content_type = ${at}`, filter.type);
+  if (filter.status !== undefined) add((at) => `(d.warning is not null) = ${at}`, filter.status === 'warning');
   if (filter.modifiedAfter !== undefined) add((at) => `d.modified_at > ${at}::timestamptz`, filter.modifiedAfter);
   if (filter.modifiedBefore !== undefined) add((at) => `d.modified_at < ${at}::timestamptz`, filter.modifiedBefore);
   const total = filtered

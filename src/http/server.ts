@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { type Endpoint, pathFields } from '../contract/api/endpoint.ts';
 import { API, type OperationName } from '../contract/api/index.ts';
 import { LockgateError } from '../contract/errors.ts';
+import { traced } from '../layers/traced.ts';
 import type { Caller } from '../service/parts.ts';
 import { docsPage } from './docs-page.ts';
 import { answerOf } from './errors.ts';
@@ -121,7 +122,9 @@ function addRoute(app: FastifyInstance, parts: HttpParts, name: OperationName, {
       // What stands in the path is what is meant, whatever the body says.
       const params = request.params as Record<string, string>;
       const input = { ...fields, ...Object.fromEntries(inPath.map((field) => [field, params[field]])) };
-      const answer = await parts.perform(caller, name, input as never);
+      const span = { 'http.request.method': method, 'http.route': path, 'lockgate.request_id': request.id };
+      const about = { name: `${method} ${path}`, kind: 'server' as const, attributes: span, headers: request.headers };
+      const answer = await traced(about, () => parts.perform(caller, name, input as never));
       return send(parts, reply, 200, answer);
     },
   });

@@ -6,6 +6,7 @@ import type { ContentStore } from '../contract/content-store.ts';
 import type { Database } from '../contract/database.ts';
 import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
 import { RequestCounts } from '../layers/metered.ts';
+import { traced } from '../layers/traced.ts';
 import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
@@ -53,7 +54,10 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
     planId: run.planId,
   };
   try {
-    const { state, missing } = await execute(parts, source, owned, signal);
+    const about = { 'lockgate.run_id': runId, 'lockgate.source_id': source.id, 'lockgate.attempt': taken.attempt };
+    const { state, missing } = await traced({ name: 'run', kind: 'consumer', attributes: about }, () =>
+      execute(parts, source, owned, signal),
+    );
     await finishRun(db, runId, taken.attempt, state, null, missing);
     log.info({ state, missing }, 'run ended');
   } catch (error) {

@@ -7,6 +7,7 @@ import type { Database } from '../contract/database.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
 import type { Secret } from '../contract/secret.ts';
 import type { SecretReader } from '../contract/secret-manager.ts';
+import { traced } from '../layers/traced.ts';
 
 const CHANGES_AT_ONCE = 100;
 const TIMEOUT_MS = 15_000;
@@ -46,7 +47,10 @@ export async function deliver(parts: WebhookParts, id: string, signal: AbortSign
       const purpose = { actor: parts.actor, reason: `sign for webhook ${id}` };
       const { value } = await parts.reader.access({ manager, workspace, secretId }, purpose);
       const body = JSON.stringify({ webhook: id, workspace, collection, changes, next: last.number });
-      await send(parts, webhook, body, value.map(keyOf), signal);
+      const about = { 'lockgate.webhook_id': id, 'lockgate.changes': changes.length };
+      await traced({ name: 'webhook', kind: 'client', attributes: about }, () =>
+        send(parts, webhook, body, value.map(keyOf), signal),
+      );
     } catch (error) {
       if (signal.aborted) return;
       const stop = webhook.attempts + 1 >= MAX_ATTEMPTS;

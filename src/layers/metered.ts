@@ -1,5 +1,6 @@
 import type { Source } from '../contract/connector.ts';
 import { ConnectorError, type ConnectorErrorCode } from '../contract/errors.ts';
+import { traced } from './traced.ts';
 
 /** Hears of every request to a source, each attempt of its own. */
 export interface Meter {
@@ -25,7 +26,7 @@ export function withMeter(source: Source, meter: Meter, now: () => number): Sour
   const told = async <T>(operation: 'list' | 'read', call: () => Promise<T>): Promise<T> => {
     const start = now();
     try {
-      const answer = await call();
+      const answer = await traced({ name: `source ${operation}`, kind: 'client', attributes: {} }, call);
       meter.request(operation, 'ok', now() - start);
       return answer;
     } catch (error) {

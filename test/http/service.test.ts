@@ -91,6 +91,10 @@ describe('the service', () => {
     expect(paths.slice(0, 2).sort()).toEqual(['folder/doc 10.txt', 'folder/doc 11.txt']);
     const filtered = await call('documents.list', { collection: 'handbook', type: 'text/html' });
     expect(filtered.items.map(({ path }) => path)).toEqual(['page.html']);
+    expect((await call('documents.list', { collection: 'handbook', status: 'warning' })).total).toBe(0);
+    expect((await call('documents.list', { collection: 'handbook', status: 'ok' })).total).toBe(13);
+    const soon = new Date(Date.now() + 3_600_000).toISOString();
+    expect((await call('documents.list', { collection: 'handbook', modifiedAfter: soon })).total).toBe(0);
   }, 60_000);
 
   test('content has ranges, ETags and names, and runs nowhere', async () => {

@@ -188,6 +188,10 @@ export const COLLECTION_API = {
       source: z.string().max(100).optional(),
       prefix: z.string().max(4096).optional().meta({ description: 'Only paths that begin with this.' }),
       type: z.string().max(200).optional().meta({ description: 'Only this content type.' }),
+      status: z
+        .enum(['ok', 'warning'])
+        .optional()
+        .meta({ description: 'Whether something is to be known of the content.' }),
       modifiedAfter: z.iso.datetime({ offset: true }).optional(),
       modifiedBefore: z.iso.datetime({ offset: true }).optional(),
       sort: z.enum(['key', 'path', 'modified', 'size', '-modified', '-size']).default('key'),
