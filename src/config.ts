@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type OidcSettings, readOidcRules } from './access/oidc.ts';
 import type { AuditFiles } from './audit/file-log.ts';
+import type { ContentTarget } from './content/target.ts';
 import { ConfigError } from './contract/errors.ts';
 import { Secret } from './contract/secret.ts';
 import type { DatabaseTarget } from './db/open.ts';
@@ -32,7 +33,7 @@ export interface Config {
   readonly secretManagers: DeclaredManagers;
   /** Where the user and the password of the database are; null: in its URL. */
   readonly databaseSecret: Reference | null;
-  readonly contentDir: string;
+  readonly content: ContentTarget;
   readonly audit: AuditFiles;
   /** Origins outside the providers' own domains that secrets may name. */
   readonly allowedEndpoints: readonly string[];
@@ -59,7 +60,7 @@ export function readConfig(environment: Environment = process.env): Config {
     database: database(environment, dataDir),
     secretManagers,
     databaseSecret: databaseSecret(environment, secretManagers),
-    contentDir: resolve(environment.LOCKGATE_CONTENT_STORE || join(dataDir, 'content')),
+    content: content(environment, dataDir),
     audit: {
       file: join(dataDir, 'audit', 'access.jsonl'),
       keyFile: resolve(environment.LOCKGATE_AUDIT_KEY_FILE || join(dataDir, 'keys', 'audit.txt')),
@@ -71,6 +72,33 @@ export function readConfig(environment: Environment = process.env): Config {
     logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,
   };
   return Object.freeze(config);
+}
+
+function content(environment: Environment, dataDir: string): ContentTarget {
+  const given = environment.LOCKGATE_CONTENT_STORE;
+  const place = /^(s3|gs|azure):\/\/([A-Za-z0-9$][A-Za-z0-9._-]{1,62})(?:\/(.*))?$/.exec(given ?? '');
+  if (!place?.[1] || !place[2]) {
+    if (given && /^[a-z][a-z0-9+]*:\/\//.test(given))
+      throw new ConfigError('LOCKGATE_CONTENT_STORE is no folder and no bucket.', 'Such as s3://bucket/prefix');
+    return { kind: 'directory', folder: resolve(given || join(dataDir, 'content')) };
+  }
+  const kind = place[1] === 'gs' ? 'gcs' : (place[1] as 's3' | 'azure');
+  const account = environment.LOCKGATE_CONTENT_ACCOUNT || null;
+  const endpoint = environment.LOCKGATE_CONTENT_ENDPOINT || null;
+  if (endpoint && !URL.canParse(endpoint)) throw new ConfigError('LOCKGATE_CONTENT_ENDPOINT is no URL.');
+  if (kind === 'azure' && !account)
+    throw new ConfigError('LOCKGATE_CONTENT_ACCOUNT is missing.', 'Set it to the storage account of the container.');
+  const file = environment.LOCKGATE_CONTENT_CREDENTIAL_FILE;
+  const prefix = (place[3] ?? '').replace(/\/+$/, '');
+  return {
+    kind,
+    bucket: place[2],
+    prefix: prefix === '' ? '' : `${prefix}/`,
+    endpoint: endpoint?.replace(/\/+$/, '') ?? null,
+    region: environment.LOCKGATE_CONTENT_REGION || environment.AWS_REGION || null,
+    account,
+    credentialFile: file ? resolve(file) : null,
+  };
 }
 
 function tracing(environment: Environment): boolean {

@@ -1,7 +1,7 @@
 import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
 import type { Config } from './config.ts';
-import { openDirectoryStore } from './content/directory.ts';
+import { openContent } from './content/open.ts';
 import type { ContentStore } from './contract/content-store.ts';
 import type { AuditLog } from './contract/secret-manager.ts';
 import { openDatabase } from './db/open.ts';
@@ -51,7 +51,7 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
     audit,
     database,
     queue: once(async () => kept(openQueue(await database(), (error) => log.error({ error: String(error) }, 'queue')))),
-    content: once(() => openDirectoryStore(config.contentDir)),
+    content: once(() => openContent(config.content, config.dataDir)),
     [Symbol.asyncDispose]: async () => {
       for (const close of closing) await close();
     },

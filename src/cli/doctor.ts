@@ -78,7 +78,8 @@ async function contentStore(app: App): Promise<string> {
     new AbortController().signal,
   );
   await store.discard([staged]);
-  return app.config.contentDir;
+  const { content } = app.config;
+  return content.kind === 'directory' ? content.folder : `${content.kind}: ${content.bucket}/${content.prefix}`;
 }
 
 async function sources(app: App): Promise<string> {

@@ -1,9 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ContentStore, StagedContent } from '../contract/content-store.ts';
+import type { ContentStore, StagedContent, StoredContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
+import { orUnwritable, stage, sweep } from './staging.ts';
 
 /**
  * A content store in a local directory: `ab/cd/<sha256>`, with bodies staged in `staging/` until they are committed.
@@ -20,53 +20,13 @@ export async function openDirectoryStore(root: string): Promise<ContentStore> {
     },
     read: (sha256, range) => readContent(root, sha256, range),
     sweep: () => sweep(staging),
+    list: () => list(root),
+    remove: (sha256) => remove(root, sha256),
   };
 }
 
 function pathOf(root: string, sha256: string): string {
   return join(root, sha256.slice(0, 2), sha256.slice(2, 4), sha256);
-}
-
-async function stage(staging: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StagedContent> {
-  const handle = join(staging, `${process.pid}-${randomUUID()}`);
-  const hash = createHash('sha256');
-  let size = 0;
-  let file: FileHandle | undefined;
-  try {
-    file = await orUnwritable(staging, open(handle, 'wx', 0o600));
-    for await (const chunk of body) {
-      signal.throwIfAborted();
-      hash.update(chunk);
-      await orUnwritable(staging, writeAll(file, chunk));
-      size += chunk.length;
-    }
-    return { sha256: hash.digest('hex'), size, handle };
-  } catch (error) {
-    await rm(handle, { force: true });
-    throw error;
-  } finally {
-    await file?.close();
-  }
-}
-
-/** Says of a file system's error what a person can do about it. The source's own errors do not pass through here. */
-async function orUnwritable<T>(folder: string, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    const code = (error as { code?: string }).code;
-    if (error instanceof LockgateError || code === undefined) throw error;
-    throw new LockgateError(
-      'content_store_unavailable',
-      `The content store cannot be written (${code} in ${folder}).`,
-      code === 'ENOSPC' || code === 'EDQUOT' ? 'Make room on the disk.' : 'Check that this user may write the folder.',
-    );
-  }
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  let written = 0;
-  while (written < chunk.length) written += (await file.write(chunk, written)).bytesWritten;
 }
 
 /** Syncs the bytes, gives them their names, and syncs the directories that hold the names. */
@@ -129,19 +89,25 @@ function notFound(sha256: string): LockgateError {
   return new LockgateError('content_not_found', `The content store has no content ${sha256.slice(0, 64)}.`);
 }
 
-async function sweep(staging: string): Promise<void> {
-  for (const name of await readdir(staging)) {
-    const pid = Number(name.split('-')[0]);
-    if (pid !== process.pid && !isAlive(pid)) await rm(join(staging, name), { force: true });
+/** Every content that is committed, in the order of the hashes' first bytes. */
+async function* list(root: string): AsyncIterable<StoredContent> {
+  for (const first of await folders(root)) {
+    for (const second of await folders(join(root, first))) {
+      for (const sha256 of await readdir(join(root, first, second))) {
+        if (!/^[0-9a-f]{64}$/.test(sha256)) continue;
+        const found = await stat(join(root, first, second, sha256)).catch(() => null);
+        if (found) yield { sha256, size: found.size, storedAt: found.mtime };
+      }
+    }
   }
 }
 
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM';
-  }
+async function folders(root: string): Promise<string[]> {
+  const entries = await readdir(root, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory() && /^[0-9a-f]{2}$/.test(entry.name)).map(({ name }) => name);
+}
+
+async function remove(root: string, sha256: string): Promise<void> {
+  if (!/^[0-9a-f]{64}$/.test(sha256)) throw notFound(sha256);
+  await rm(pathOf(root, sha256), { force: true });
 }

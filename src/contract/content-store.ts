@@ -10,6 +10,14 @@ export interface StagedContent {
   readonly handle: string;
 }
 
+/** What is in the store. */
+export interface StoredContent {
+  readonly sha256: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly storedAt: Date;
+}
+
 /** Where document bytes live, addressed by their SHA-256. Identical content is stored once. */
 export interface ContentStore {
   /** Reads the body to its end. When it throws, nothing is left behind. */
@@ -21,4 +29,8 @@ export interface ContentStore {
   read(sha256: string, range?: ByteRange): AsyncIterable<Uint8Array>;
   /** Removes what dead processes staged and never committed. */
   sweep(): Promise<void>;
+  /** Everything that is committed. */
+  list(): AsyncIterable<StoredContent>;
+  /** Does nothing when there is no such content. */
+  remove(sha256: string): Promise<void>;
 }

@@ -42,7 +42,7 @@ test(`${READERS} readers follow the change feed while ${WORKERS} workers commit 
   const config = readConfig({ LOCKGATE_DATA_DIR: folder, LOCKGATE_REQUESTS_PER_MINUTE: '1000000' });
   const log = createLog('silent', String);
   await using queue = await openQueue(db, () => undefined);
-  const content = await openDirectoryStore(config.contentDir);
+  const content = await openDirectoryStore(join(folder, 'content'));
   const http = await openApi({ config, db, queue, content, log, scrub: String });
   const url = await http.listen({ host: '127.0.0.1', port: 0 });
   const collection = await createCollection(db, 'default', 'feed');

@@ -89,7 +89,7 @@ export class GcsServer extends LoopbackServer {
 
   protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://localhost');
-    const found = /^\/storage\/v1\/b\/([^/]+)\/o(?:\/([^/]+))?$/.exec(url.pathname);
+    const found = /^(?:\/upload)?\/storage\/v1\/b\/([^/]+)\/o(?:\/([^/]+))?$/.exec(url.pathname);
     const operation = /\/token$|:generateAccessToken$/.test(url.pathname)
       ? 'token'
       : found?.[2] === undefined
@@ -122,8 +122,51 @@ export class GcsServer extends LoopbackServer {
     if (this.requesterPays.has(asked.bucket) && !asked.query.get('userProject')) {
       return sendError(response, 400, 'Bucket is a requester pays bucket but no user project provided.');
     }
+    if (request.method === 'POST') return this.#upload(request, url.searchParams, objects, response);
+    if (request.method === 'DELETE') {
+      const there = objects.delete(asked.key);
+      return there ? void response.writeHead(204).end() : sendError(response, 404, 'No such object');
+    }
     if (operation === 'list') return this.#list(asked, objects, response);
     sendObject(asked, objects, request, response, fault);
+  }
+
+  /** An upload of one request with its metadata: https://cloud.google.com/storage/docs/uploading-objects#multipart */
+  async #upload(
+    request: IncomingMessage,
+    query: URLSearchParams,
+    objects: Map<string, GcsObject>,
+    response: ServerResponse,
+  ): Promise<void> {
+    const bytes = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
+    const boundary = /boundary="?([^";]+)/.exec(request.headers['content-type'] ?? '')?.[1] ?? '';
+    const text = bytes.toString('latin1');
+    const metadataAt = text.indexOf('\r\n\r\n') + 4;
+    const metadataEnd = text.indexOf(`\r\n--${boundary}`, metadataAt);
+    const bodyAt = text.indexOf('\r\n\r\n', metadataEnd) + 4;
+    const body = bytes.subarray(bodyAt, text.lastIndexOf(`\r\n--${boundary}--`));
+    const metadata = JSON.parse(bytes.subarray(metadataAt, metadataEnd).toString()) as {
+      name?: string;
+      crc32c?: string;
+    };
+    const name = query.get('name') ?? metadata.name ?? '';
+    if (query.get('ifGenerationMatch') === '0' && objects.has(name)) return sendError(response, 412, 'conditionNotMet');
+    const checksum = crc32c(body).toString('base64');
+    if (metadata.crc32c && metadata.crc32c !== checksum)
+      return sendError(response, 400, 'Provided CRC32C does not match');
+    const bucket = [...this.buckets].find(([, each]) => each === objects)?.[0] ?? '';
+    this.put(bucket, name, body);
+    const { generation, updated } = objects.get(name) as GcsObject;
+    const md5Hash = createHash('md5').update(body).digest('base64');
+    sendJson(response, 200, {
+      name,
+      bucket,
+      generation,
+      updated,
+      size: String(body.length),
+      crc32c: checksum,
+      md5Hash,
+    });
   }
 
   async #token(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -254,7 +297,10 @@ function sendObject(
   if (!object) return sendError(response, 404, `No such object: ${asked.bucket}/${asked.key}`);
   const condition = asked.query.get('ifGenerationMatch');
   if (condition !== null && condition !== object.generation) return sendError(response, 412, 'conditionNotMet');
-  if (asked.query.get('alt') !== 'media') return sendError(response, 501, 'Metadata is not served here.');
+  if (asked.query.get('alt') !== 'media') {
+    const { generation, body, updated } = object;
+    return sendJson(response, 200, { name: asked.key, generation, size: String(body.length), updated });
+  }
   const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
   if (range && Number(range[1]) >= object.body.length) return sendError(response, 416, 'range');
   const start = range ? Number(range[1]) : 0;

@@ -22,7 +22,14 @@ export interface S3Object {
 }
 
 export interface S3Request {
-  readonly operation: 'ListObjectsV2' | 'GetObject' | 'HeadBucket' | 'Other';
+  readonly operation:
+    | 'ListObjectsV2'
+    | 'GetObject'
+    | 'HeadBucket'
+    | 'PutObject'
+    | 'HeadObject'
+    | 'DeleteObject'
+    | 'Other';
   readonly bucket: string;
   readonly key: string;
   readonly query: URLSearchParams;
@@ -124,8 +131,41 @@ export class S3Server extends LoopbackServer {
     }
     if (asked.operation === 'ListObjectsV2') return this.#list(asked, objects, response);
     if (asked.operation === 'GetObject') return sendObject(asked, objects, response, fault);
+    if (asked.operation === 'PutObject') return this.#put(asked, request, objects, response);
+    if (asked.operation === 'HeadObject') {
+      const found = objects.get(asked.key);
+      return void response.writeHead(found ? 200 : 404, found ? { etag: found.etag } : {}).end();
+    }
+    if (asked.operation === 'DeleteObject') {
+      this.delete(bucket, asked.key);
+      return void response.writeHead(204).end();
+    }
     if (asked.operation === 'HeadBucket') return void response.writeHead(200, { 'x-amz-bucket-region': region }).end();
     sendError(response, 501, 'NotImplemented', 'Not implemented here');
+  }
+
+  /** Conditional, with the checksum that it states: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */
+  async #put(
+    { bucket, key, headers }: S3Request,
+    request: IncomingMessage,
+    objects: Map<string, S3Object>,
+    response: ServerResponse,
+  ): Promise<void> {
+    const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
+    if (headers['if-none-match'] === '*' && objects.has(key))
+      return sendError(
+        response,
+        412,
+        'PreconditionFailed',
+        'At least one of the pre-conditions you specified did not hold',
+      );
+    const stated = headers['x-amz-checksum-sha256'];
+    const sha256 = createHash('sha256').update(body).digest('base64');
+    if (stated !== undefined && stated !== sha256)
+      return sendError(response, 400, 'BadDigest', 'The checksum did not match');
+    if (Number(headers['content-length']) !== body.length) return sendError(response, 400, 'IncompleteBody', 'length');
+    this.put(bucket, key, body);
+    response.writeHead(200, { etag: objects.get(key)?.etag ?? '', 'x-amz-checksum-sha256': sha256 }).end();
   }
 
   #list({ query, bucket }: S3Request, objects: Map<string, S3Object>, response: ServerResponse): void {
@@ -163,7 +203,10 @@ export class S3Server extends LoopbackServer {
 function operationOf(method: string, key: string, query: string): S3Request['operation'] {
   if (method === 'GET' && key === '' && /(^|&)list-type=2(&|$)/.test(query)) return 'ListObjectsV2';
   if (method === 'GET' && key !== '') return 'GetObject';
-  return method === 'HEAD' && key === '' ? 'HeadBucket' : 'Other';
+  if (method === 'PUT' && key !== '') return 'PutObject';
+  if (method === 'DELETE' && key !== '') return 'DeleteObject';
+  if (method === 'HEAD') return key === '' ? 'HeadBucket' : 'HeadObject';
+  return 'Other';
 }
 
 /** The first index whose key is after `after` and not before `prefix`, in byte order. */

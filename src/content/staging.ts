@@ -1,0 +1,70 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { type FileHandle, open, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StagedContent } from '../contract/content-store.ts';
+import { LockgateError } from '../contract/errors.ts';
+
+/** Writes a body to a file of its own in the folder, and hashes it on the way. When it throws, nothing is left behind. */
+export async function stage(
+  staging: string,
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<StagedContent> {
+  const handle = join(staging, `${process.pid}-${randomUUID()}`);
+  const hash = createHash('sha256');
+  let size = 0;
+  let file: FileHandle | undefined;
+  try {
+    file = await orUnwritable(staging, open(handle, 'wx', 0o600));
+    for await (const chunk of body) {
+      signal.throwIfAborted();
+      hash.update(chunk);
+      await orUnwritable(staging, writeAll(file, chunk));
+      size += chunk.length;
+    }
+    return { sha256: hash.digest('hex'), size, handle };
+  } catch (error) {
+    await rm(handle, { force: true });
+    throw error;
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Says of a file system's error what a person can do about it. The source's own errors do not pass through here. */
+export async function orUnwritable<T>(folder: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (error instanceof LockgateError || code === undefined) throw error;
+    throw new LockgateError(
+      'content_store_unavailable',
+      `The content store cannot be written (${code} in ${folder}).`,
+      code === 'ENOSPC' || code === 'EDQUOT' ? 'Make room on the disk.' : 'Check that this user may write the folder.',
+    );
+  }
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  let written = 0;
+  while (written < chunk.length) written += (await file.write(chunk, written)).bytesWritten;
+}
+
+/** Removes what dead processes staged: names begin with the process that writes them. */
+export async function sweep(staging: string): Promise<void> {
+  for (const name of await readdir(staging)) {
+    const pid = Number(name.split('-')[0]);
+    if (pid !== process.pid && !isAlive(pid)) await rm(join(staging, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM';
+  }
+}
