@@ -1,6 +1,7 @@
 # Built from the lock file, run without development tools and not as root.
 #   docker build -t lockgate .
-#   docker run -v lockgate:/data -e DATABASE_URL=... lockgate worker
+#   docker run -v lockgate:/data -e DATABASE_URL=... lockgate serve --role worker
+#   docker run -p 3000:3000 -e LOCKGATE_HOST=0.0.0.0 -e LOCKGATE_TRUSTED_PROXIES=10.0.0.0/8 ... lockgate serve --role api
 # Pin the base image by digest in production.
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
@@ -26,4 +27,5 @@ VOLUME /data
 # Each part is tried: data folder, database, secret manager, content store.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 CMD ["lockgate", "doctor"]
 ENTRYPOINT ["lockgate"]
-CMD ["worker"]
+EXPOSE 3000
+CMD ["serve"]

@@ -58,6 +58,13 @@ export function addServiceCommands(program: Command): void {
     .requiredOption('-f, --file <path>', 'the definition, YAML or JSON')
     .option('--prune', 'remove sources of these collections that it does not name')
     .action(async (options) => (await import('./service.ts')).apply(globals(), options));
+  program
+    .command('content')
+    .description('the content store')
+    .command('collect')
+    .description('remove content that no document refers to; workers do it once a day')
+    .option('--grace-hours <hours>', 'how long nothing must have referred to it', Number, 24)
+    .action(async (options) => (await import('./content.ts')).collect(globals(), options));
   const tokens = program.command('tokens').description('API tokens');
   tokens
     .command('create <name>')
@@ -77,6 +84,20 @@ export function addServiceCommands(program: Command): void {
     .command('revoke <id>')
     .description('make a token worthless')
     .action(async (id) => (await import('./service.ts')).revokeToken(globals(), id));
+  addWebhookCommands(program);
+  const workspaces = program.command('workspaces').description('tenants');
+  workspaces
+    .command('create <id>')
+    .description('make a workspace')
+    .action(async (id) => (await import('./service.ts')).createWorkspace(globals(), id));
+  workspaces
+    .command('list')
+    .description('list the workspaces')
+    .action(async () => (await import('./service.ts')).listWorkspaces(globals()));
+}
+
+function addWebhookCommands(program: Command): void {
+  const globals = () => globalsOf(program);
   const webhooks = program.command('webhooks').description('who is told of changes');
   webhooks
     .command('create <collection> <url>')
@@ -101,13 +122,4 @@ export function addServiceCommands(program: Command): void {
     .command('remove <id>')
     .description('tell an address no more')
     .action(async (id) => (await import('./service.ts')).removeWebhook(globals(), id));
-  const workspaces = program.command('workspaces').description('tenants');
-  workspaces
-    .command('create <id>')
-    .description('make a workspace')
-    .action(async (id) => (await import('./service.ts')).createWorkspace(globals(), id));
-  workspaces
-    .command('list')
-    .description('list the workspaces')
-    .action(async () => (await import('./service.ts')).listWorkspaces(globals()));
 }

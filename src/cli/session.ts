@@ -47,7 +47,6 @@ export async function withSession<T>(work: (session: Session) => Promise<T>): Pr
     return work({ call: remote.call, app: null, remote });
   }
   return withApp(async (app) => {
-    const perform = await app.perform();
     const { actor, config } = app;
     const caller: Caller = {
       actor,
@@ -56,9 +55,13 @@ export async function withSession<T>(work: (session: Session) => Promise<T>): Pr
       everywhere: true,
       workspaces: null,
     };
+    // Opened by the first call: what stores a secret needs no database.
+    let opened: ReturnType<App['perform']> | undefined;
     // As it would come over the wire.
-    const call = async <K extends OperationName>(name: K, given: Given<K>) =>
-      JSON.parse(JSON.stringify(await perform(caller, name, given))) as Answer<K>;
+    const call = async <K extends OperationName>(name: K, given: Given<K>) => {
+      opened ??= app.perform();
+      return JSON.parse(JSON.stringify(await (await opened)(caller, name, given))) as Answer<K>;
+    };
     return work({ call, app, remote: null });
   });
 }

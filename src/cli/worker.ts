@@ -1,10 +1,14 @@
 import { systemClock } from '../clock.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
+import { collectGarbage } from '../jobs/collect-garbage.ts';
 import { requeueAbandoned, startScheduler } from '../jobs/scheduler.ts';
+import type { App } from '../main.ts';
 import { withApp } from './session.ts';
 
 const TASKS_AT_ONCE = 2;
 const WEBHOOKS_AT_ONCE = 4;
+const COLLECT_EVERY_MS = 24 * 3_600_000;
+const GRACE_SECONDS = 24 * 3600;
 
 /** Crawls, and does what else takes a credential, until SIGTERM or SIGINT; what is under way stops at its checkpoint. */
 export function worker(options: { concurrency: number; schedule: boolean }): Promise<void> {
@@ -29,10 +33,27 @@ export function worker(options: { concurrency: number; schedule: boolean }): Pro
       }
     });
     await queue.workWebhooks(WEBHOOKS_AT_ONCE, (id) => app.deliver(id, stop.signal));
+    const collector = collectDaily(app, stop.signal);
     app.log.info({ workspace: app.config.workspace, concurrency: options.concurrency }, 'worker started');
     await ended;
+    await collector;
     await scheduler?.stop();
     await queue.stop();
     app.log.info('worker stopped');
   }, 'info');
+}
+
+/** Once a day in each worker, of which one does it: content that nothing has referred to for a day goes. */
+async function collectDaily(app: App, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    // Not all workers that were started together at once, and not while they start.
+    await systemClock.sleep(COLLECT_EVERY_MS * (0.5 + Math.random()), signal).catch(() => undefined);
+    if (signal.aborted) return;
+    try {
+      const parts = { db: await app.database(), content: await app.content(), now: systemClock.now };
+      app.log.info({ ...(await collectGarbage(parts, GRACE_SECONDS, signal)) }, 'content collected');
+    } catch (error) {
+      if (!signal.aborted) app.log.warn({ error: describeError(error) }, 'content was not collected');
+    }
+  }
 }

@@ -2,6 +2,7 @@ import { type Entry, UNREADABLE_REASONS } from '../contract/connector.ts';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { Checkpoint, FetchBatch, IndexRow, Outcome, RunFigures, RunStore } from '../contract/run.ts';
+import { keepContent } from './garbage.ts';
 import { newId } from './id.ts';
 import { openMirror } from './mirror.ts';
 
@@ -35,6 +36,7 @@ export function openRunStore(db: Database, run: OwnedRun): RunStore {
     restartUnordered: () => db.transaction((tx) => restartUnordered(tx, run)),
     mirror: openMirror(db, run.sourceId, (tx) => claim(tx, run, {})),
     checkpoint: (step) => db.transaction((tx) => writeCheckpoint(tx, run, step)),
+    keepContent: (sha256s) => keepContent(db, sha256s),
     commit: (outcomes, settled) => db.transaction((tx) => writeOutcomes(tx, run, outcomes, settled)),
     missingShare: () => readMissingShare(db, run),
     removeMissing: (limit) => db.transaction((tx) => removeMissing(tx, run, limit)),

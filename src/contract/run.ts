@@ -88,6 +88,8 @@ export interface RunStore {
   /** The source's mirror: what its listings of changes say that it has. */
   readonly mirror: Mirror;
   checkpoint(step: Checkpoint): Promise<void>;
+  /** Says that these contents are about to be stored, or are there and about to be referred to: nobody removes them now. */
+  keepContent(sha256s: readonly string[]): Promise<void>;
   /** Documents, their changes and the settled batches become visible together. */
   commit(outcomes: readonly Outcome[], settledBatches: readonly number[]): Promise<void>;
   /** How many documents are marked missing, and how many the source has. */

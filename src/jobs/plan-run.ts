@@ -116,6 +116,7 @@ class PlanWriter {
       ...this.#index,
       progress: unused,
       commit: unused,
+      keepContent: unused,
       removeMissing: unused,
       missingShare: unused,
       pendingBatches: async () => [],

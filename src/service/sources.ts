@@ -1,5 +1,6 @@
 import { loadConnector } from '../../connectors/index.ts';
 import { resolveCollection } from '../collections/collections.ts';
+import { findManager } from '../collections/managers.ts';
 import { findRun, requestRun } from '../collections/runs.ts';
 import {
   addSource,
@@ -12,11 +13,16 @@ import {
 } from '../collections/sources.ts';
 import type { Input } from '../contract/api/index.ts';
 import type { ConnectorType } from '../contract/connector.ts';
-import { CredentialNotFoundError, InputError, LockgateError } from '../contract/errors.ts';
+import {
+  CredentialNotFoundError,
+  InputError,
+  LockgateError,
+  SecretManagerNotConfiguredError,
+} from '../contract/errors.ts';
 import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
 import { locate } from '../jobs/open-source.ts';
 import { assertScope } from '../jobs/scope.ts';
-import { declaredManager, defaultOf, permitsForeign } from '../secrets/managers.ts';
+import { declaredManager, defaultOf, permitsForeign, unknownManager } from '../secrets/managers.ts';
 import { parseReference, type Reference } from '../secrets/reference.ts';
 import { compileSelection } from '../sync/selection.ts';
 import type { Caller, ServiceParts, Some } from './parts.ts';
@@ -108,7 +114,7 @@ function wishOf(source: SourceSettings): Omit<Wish, 'credentialId'> & { credenti
 
 /** What is stored of a wish. Throws `InputError` that says what is wrong with it. */
 export async function settingsOf(
-  { declared, directory }: Pick<ServiceParts, 'declared' | 'directory'>,
+  { db, declared, directory }: Pick<ServiceParts, 'db' | 'declared' | 'directory'>,
   caller: Caller,
   collection: string,
   wish: Wish,
@@ -118,6 +124,10 @@ export async function settingsOf(
   compileSelection({ include, exclude, maxBytes });
   const { schedule, firstDueAt } = scheduleOf(wish.schedule);
   const reference = parseReference(wish.credentialId, declared, defaultOf(declared));
+  // Only workers can look into a manager that the workspace brought along; that there is one can be seen.
+  if (!declared.default) throw new SecretManagerNotConfiguredError();
+  const known = declaredManager(declared, reference.manager, caller.workspace);
+  if (!known && !(await findManager(db, caller.workspace, reference.manager))) throw unknownManager(reference.manager);
   const describe = () => directory(reference.manager, caller.workspace, caller.actor).describe(reference.secretId);
   await assertCredential({ declared, describe }, caller, reference, { connectorType, path, collection });
   const autoSync = schedule !== null && wish.autoSync;

@@ -68,6 +68,7 @@ export class Committer {
     const staged = outcomes.flatMap((outcome) => (outcome.kind === 'stored' ? [outcome.content] : []));
     try {
       if (this.#failed) throw new Error('an earlier commit failed');
+      await this.#store.keepContent(staged.map(({ sha256 }) => sha256));
       await this.#content.commit(staged);
       await this.#store.commit(outcomes, settled);
     } catch (error) {

@@ -1,0 +1,53 @@
+import { markGarbage, oldGarbage, takeGarbage } from '../collections/garbage.ts';
+import type { ContentStore } from '../contract/content-store.ts';
+import type { Database } from '../contract/database.ts';
+
+const AT_ONCE = 1000;
+
+export interface Collected {
+  readonly looked: number;
+  readonly bytes: number;
+  /** Nothing refers to these; they are removed when they have been marked for the time of grace. */
+  readonly marked: number;
+  readonly removed: number;
+}
+
+/**
+ * Removes content that no document refers to. It is marked first, and removed by a later collection when the mark is as old as
+ * the grace, which must be longer than a worker takes between storing bytes and committing their rows. Null: another process is
+ * at it.
+ */
+export async function collectGarbage(
+  { db, content, now }: { readonly db: Database; readonly content: ContentStore; readonly now: () => number },
+  graceSeconds: number,
+  signal: AbortSignal,
+): Promise<Collected | null> {
+  await using lock = await db.tryLock('garbage');
+  if (!lock) return null;
+  let removed = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    const old = await oldGarbage(db, graceSeconds, AT_ONCE);
+    for (const sha256 of old) if (await takeGarbage(db, sha256, () => content.remove(sha256))) removed++;
+    if (old.length < AT_ONCE) break;
+  }
+  const youngest = now() - graceSeconds * 1000;
+  let looked = 0;
+  let bytes = 0;
+  let marked = 0;
+  let some: string[] = [];
+  const mark = async () => {
+    marked += await markGarbage(db, some);
+    some = [];
+  };
+  for await (const { sha256, size, storedAt } of content.list()) {
+    signal.throwIfAborted();
+    looked++;
+    bytes += size;
+    // What was just stored may be about to be referred to.
+    if (storedAt.getTime() <= youngest) some.push(sha256);
+    if (some.length === AT_ONCE) await mark();
+  }
+  await mark();
+  return { looked, bytes, marked, removed };
+}
