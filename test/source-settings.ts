@@ -16,4 +16,6 @@ export const SOURCE_SETTINGS: SourceSettings = {
   schedule: null,
   guardDocuments: 100,
   guardShare: 0.5,
+  jitterSeconds: 0,
+  pauseAfter: 50,
 };

@@ -106,6 +106,8 @@ sources
   .option('--timezone <zone>', 'the time zone of --cron', 'UTC')
   .option('--every <interval>', 'sync at this interval, such as 15m')
   .option('--no-auto-sync', 'keep the schedule switched off')
+  .option('--jitter <seconds>', 'put each due time off by a random part of this', number, 0)
+  .option('--pause-after <count>', 'pause when so many runs in a row failed; 0: never', number, 50)
   .option('--guard-documents <count>', 'a run that would remove more documents than this', number, 100)
   .option('--guard-share <share>', 'and more than this share of the source (0 to 1) waits for approval', number, 0.5)
   .addHelpText(

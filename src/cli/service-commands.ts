@@ -22,6 +22,14 @@ export function addSourceCommands(sources: Command): void {
     .description('move a source with its documents to another collection')
     .action(async (id, collection) => (await import('./sources.ts')).move(globals(), id, collection));
   sources
+    .command('pause <id>')
+    .description('do not follow the schedule of a source')
+    .action(async (id) => (await import('./sources.ts')).pause(globals(), id));
+  sources
+    .command('resume <id>')
+    .description('follow the schedule of a source again, at once')
+    .action(async (id) => (await import('./sources.ts')).resume(globals(), id));
+  sources
     .command('update <id>')
     .description('change a source; what is not given stays as it is')
     .option('--credential <id>', 'the credential')

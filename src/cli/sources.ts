@@ -24,6 +24,8 @@ interface AddOptions {
   readonly autoSync: boolean;
   readonly guardDocuments: number;
   readonly guardShare: number;
+  readonly jitter: number;
+  readonly pauseAfter: number;
 }
 
 export function add(globals: Globals, options: AddOptions): Promise<void> {
@@ -44,6 +46,8 @@ export function add(globals: Globals, options: AddOptions): Promise<void> {
       autoSync: options.autoSync,
       guardDocuments: options.guardDocuments,
       guardShare: options.guardShare,
+      jitterSeconds: options.jitter,
+      pauseAfter: options.pauseAfter === 0 ? null : options.pauseAfter,
     });
     if (globals.json) return printJson(source);
     print(`Added source ${source.id}.`);
@@ -130,7 +134,7 @@ export function printSources(sources: readonly Source[]): void {
         'default',
       ),
       each.documents,
-      each.autoSync ? each.nextDueAt : null,
+      each.pausedAt ? `paused: ${each.pausedReason}` : each.autoSync ? each.nextDueAt : null,
     ]),
     'There is no source yet. Add one: lockgate sources add --help',
   );
@@ -145,6 +149,22 @@ export function remove(globals: Globals, id: string, options: { keepDocuments?: 
         ? 'Removed the source; its documents stay as they are.'
         : `Removed the source and ${answer.documents} documents.`,
     );
+  });
+}
+
+export function pause(globals: Globals, id: string): Promise<void> {
+  return withSession(async ({ call }) => {
+    const source = await call('sources.pause', { id });
+    if (globals.json) return printJson(source);
+    print(`Paused. It syncs when asked to, and by itself again with: lockgate sources resume ${id}`);
+  });
+}
+
+export function resume(globals: Globals, id: string): Promise<void> {
+  return withSession(async ({ call }) => {
+    const source = await call('sources.resume', { id });
+    if (globals.json) return printJson(source);
+    print(source.nextDueAt ? 'Resumed: it is due now.' : 'Resumed; it has no schedule.');
   });
 }
 

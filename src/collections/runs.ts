@@ -117,6 +117,15 @@ export async function finishRun(
       where id = $1 and attempt = $2 and state = 'running' returning source_id as "sourceId"`,
     [id, attempt, state, error ? JSON.stringify(error) : null, missing],
   );
+  if (ended[0] && (state === 'failed' || state === 'completed' || state === 'needs_approval')) {
+    await db.query(
+      `update lockgate.source set failures = case when $2 then failures + 1 else 0 end,
+              paused_at = case when $2 and failures + 1 >= pause_after then coalesce(paused_at, now()) else paused_at end,
+              paused_reason = case when $2 and failures + 1 >= pause_after then coalesce(paused_reason, $3) else paused_reason end
+        where id = $1`,
+      [ended[0].sourceId, state === 'failed', `Too many runs in a row failed, the last with: ${error?.message ?? ''}`],
+    );
+  }
   if (!ended[0] || state === 'needs_approval') return;
   await db.query('delete from lockgate.fetch_batch where run_id = $1', [id]);
   if (state !== 'completed') return;

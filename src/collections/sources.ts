@@ -27,6 +27,10 @@ export interface SourceSettings {
   readonly schedule: Schedule | null;
   readonly guardDocuments: number;
   readonly guardShare: number;
+  /** Due times are put off by a random part of this. */
+  readonly jitterSeconds: number;
+  /** After so many failed runs in a row the schedule is not followed any more; null: it always is. */
+  readonly pauseAfter: number | null;
 }
 
 export interface SourceRecord extends SourceSettings {
@@ -38,6 +42,11 @@ export interface SourceRecord extends SourceSettings {
   readonly bytes: number;
   readonly nextDueAt: Date | null;
   readonly lastCompletedAt: Date | null;
+  /** Runs in a row that failed. */
+  readonly failures: number;
+  /** Since when the schedule is not followed, and why. */
+  readonly pausedAt: Date | null;
+  readonly pausedReason: string | null;
   readonly createdAt: Date;
 }
 
@@ -47,7 +56,8 @@ const SELECT = `
          s.credential_id as "credentialId", s.credential_version as "credentialVersion",
          s.credential_fields as "credentialFields", s.path, s.settings, s.include, s.exclude, s.max_bytes as "maxBytes",
          s.auto_sync as "autoSync", s.schedule, s.guard_documents as "guardDocuments",
-         s.guard_share as "guardShare", s.document_count as documents, s.byte_count as bytes,
+         s.guard_share as "guardShare", s.jitter_seconds as "jitterSeconds", s.pause_after as "pauseAfter",
+         s.failures, s.paused_at as "pausedAt", s.paused_reason as "pausedReason", s.document_count as documents, s.byte_count as bytes,
          s.next_due_at as "nextDueAt", s.last_completed_at as "lastCompletedAt", s.created_at as "createdAt"
     from lockgate.source s
     join lockgate.collection c on c.id = s.collection_id`;
@@ -63,8 +73,8 @@ export async function addSource(
   await db.query(
     `insert into lockgate.source (id, collection_id, connector_type, credential_manager, credential_id, path, include,
        exclude, max_bytes, auto_sync, schedule, next_due_at, guard_documents, guard_share, settings,
-       credential_version, credential_fields)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+       credential_version, credential_fields, jitter_seconds, pause_after)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
     [
       id,
       collectionId,
@@ -83,6 +93,8 @@ export async function addSource(
       JSON.stringify(settings.settings),
       settings.credentialVersion,
       settings.credentialFields ? JSON.stringify(settings.credentialFields) : null,
+      settings.jitterSeconds,
+      settings.pauseAfter,
     ],
   );
   return findSource(db, workspace, id);
@@ -139,7 +151,7 @@ export async function updateSource(
   await db.query(
     `update lockgate.source set credential_manager = $2, credential_id = $3, credential_version = $4, credential_fields = $5,
             path = $6, settings = $7, include = $8, exclude = $9, max_bytes = $10, auto_sync = $11, schedule = $12,
-            next_due_at = $13, guard_documents = $14, guard_share = $15
+            next_due_at = $13, guard_documents = $14, guard_share = $15, jitter_seconds = $16, pause_after = $17
       where id = $1`,
     [
       id,
@@ -157,7 +169,20 @@ export async function updateSource(
       nextDueAt,
       settings.guardDocuments,
       settings.guardShare,
+      settings.jitterSeconds,
+      settings.pauseAfter,
     ],
+  );
+}
+
+/** Has the schedule of a source not followed, or followed again: then it is due at once, and its failures are forgotten. */
+export async function pauseSource(db: Queryable, id: string, reason: string | null): Promise<void> {
+  await db.query(
+    reason === null
+      ? `update lockgate.source set paused_at = null, paused_reason = null, failures = 0,
+                next_due_at = case when auto_sync and schedule is not null then now() end where id = $1 and $2::text is null`
+      : 'update lockgate.source set paused_at = coalesce(paused_at, now()), paused_reason = $2 where id = $1',
+    [id, reason],
   );
 }
 
@@ -201,7 +226,7 @@ export async function removeSource(db: Queryable, id: string): Promise<void> {
 /** Sources whose time has come, the longest waiting first. */
 export function dueSources(db: Queryable, now: Date, limit: number): Promise<SourceRecord[]> {
   return db.query<SourceRecord>(
-    `${SELECT} where s.auto_sync and s.removed_at is null and s.next_due_at <= $1 order by s.next_due_at limit $2`,
+    `${SELECT} where s.auto_sync and s.removed_at is null and s.paused_at is null and s.next_due_at <= $1 order by s.next_due_at limit $2`,
     [now, limit],
   );
 }

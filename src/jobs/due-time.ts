@@ -11,6 +11,29 @@ export function nextDueTime(schedule: Schedule, after: Date): Date | null {
   return compile(schedule.cron, schedule.timezone).nextRun(after);
 }
 
+/** Failures that are taken for a passing weakness of the source. */
+const FAILURES_FORGIVEN = 2;
+const FIRST_PAUSE_MS = 60_000;
+const LONGEST_PAUSE_MS = 6 * 3_600_000;
+
+/**
+ * The next due time of a source that has failed so many times in a row: after a third failure it waits, twice as long with each,
+ * up to six hours. `random` (0 to 1) puts it off by that part of the jitter.
+ */
+export function nextAttempt(
+  schedule: Schedule,
+  after: Date,
+  { failures, jitterSeconds }: { readonly failures: number; readonly jitterSeconds: number },
+  random: number,
+): Date | null {
+  const over = failures - FAILURES_FORGIVEN;
+  const pause = over > 0 ? Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (over - 1)) : 0;
+  const next = nextDueTime(schedule, after);
+  const earliest = after.getTime() + pause;
+  const due = next && next.getTime() < earliest ? nextDueTime(schedule, new Date(earliest - 1)) : next;
+  return due && new Date(due.getTime() + Math.floor(random * jitterSeconds * 1000));
+}
+
 /** Throws `InputError` that says what is wrong with the expression or the time zone. */
 export function parseCron(cron: string, timezone: string): Schedule {
   try {
@@ -37,7 +60,11 @@ export function parseCron(cron: string, timezone: string): Schedule {
 /** Such as `90s`, `15m`, `6h`, `1d`. Throws `InputError`. */
 export function parseInterval(text: string): Schedule {
   const found = /^(\d{1,6})([smhd])$/.exec(text);
-  const seconds = found ? Number(found[1]) * (UNITS[found[2] as string] as number) : 0;
+  return intervalOf(found ? Number(found[1]) * (UNITS[found[2] as string] as number) : 0, text);
+}
+
+/** Throws `InputError` for one that is too short. */
+export function intervalOf(seconds: number, text = `${seconds}s`): Schedule {
   if (seconds >= MIN_INTERVAL_SECONDS) return { everySeconds: seconds };
   throw new InputError(
     'invalid_interval',

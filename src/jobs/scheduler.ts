@@ -6,7 +6,7 @@ import type { Clock } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
 import { describeError } from '../contract/errors.ts';
 import type { Log } from '../log.ts';
-import { nextDueTime } from './due-time.ts';
+import { nextAttempt } from './due-time.ts';
 import type { CrawlQueue } from './queue.ts';
 
 const SOURCES_PER_SWEEP = 100;
@@ -32,7 +32,10 @@ export async function sweepDueSources({ db, queue, clock, log }: SchedulerParts)
     const { nextDueAt, schedule: when } = source;
     if (!nextDueAt) continue;
     await db.transaction(async (tx) => {
-      if (!(await advanceDueTime(tx, source.id, nextDueAt, when ? nextDueTime(when, now) : null))) return;
+      if (
+        !(await advanceDueTime(tx, source.id, nextDueAt, when ? nextAttempt(when, now, source, Math.random()) : null))
+      )
+        return;
       const runId = await requestRun(tx, source.id, 'schedule');
       await queue.send(runId, tx);
       queued++;

@@ -7,7 +7,9 @@ import {
   findSource,
   listSources,
   moveSource,
+  pauseSource,
   type Schedule,
+  type SourceRecord,
   type SourceSettings,
   updateSource,
 } from '../collections/sources.ts';
@@ -19,7 +21,7 @@ import {
   LockgateError,
   SecretManagerNotConfiguredError,
 } from '../contract/errors.ts';
-import { nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
+import { intervalOf, nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
 import { locate } from '../jobs/open-source.ts';
 import { assertScope } from '../jobs/scope.ts';
 import { declaredManager, defaultOf, permitsForeign, unknownManager } from '../secrets/managers.ts';
@@ -40,6 +42,8 @@ export function sourceOperations(
   | 'sources.update'
   | 'sources.remove'
   | 'sources.move'
+  | 'sources.pause'
+  | 'sources.resume'
   | 'sources.check'
   | 'sources.sync'
 > {
@@ -59,17 +63,7 @@ export function sourceOperations(
       return addSource(db, caller.workspace, collection.id, settings, firstDueAt) as never;
     },
     'sources.get': ({ workspace }, { id }) => findSource(db, workspace, id) as never,
-    'sources.update': async (caller, { id, ...change }) => {
-      const known = await findSource(db, caller.workspace, id);
-      const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
-      // Whoever gives it its first schedule wants it to be followed.
-      const first = known.schedule === null && change.schedule ? { autoSync: true } : {};
-      const wish = { ...wishOf(known), ...first, ...given } as Wish;
-      const { settings, firstDueAt } = await settingsOf(parts, caller, known.collection, wish);
-      const same = JSON.stringify(settings.schedule) === JSON.stringify(known.schedule);
-      await updateSource(db, id, settings, same && known.autoSync === settings.autoSync ? known.nextDueAt : firstDueAt);
-      return findSource(db, caller.workspace, id) as never;
-    },
+    'sources.update': (caller, input) => update(parts, caller, input) as never,
     'sources.remove': async ({ workspace }, { id, documents }) => {
       const source = await findSource(db, workspace, id);
       const removed = await removeSourceSafely(db, source, documents);
@@ -79,6 +73,14 @@ export function sourceOperations(
       const source = await findSource(db, workspace, id);
       const target = await resolveCollection(db, workspace, name);
       await moveSource(db, source, target.id);
+      return findSource(db, workspace, id) as never;
+    },
+    'sources.pause': async ({ workspace, actor }, { id }) => {
+      await pauseSource(db, (await findSource(db, workspace, id)).id, `Paused by ${actor}.`);
+      return findSource(db, workspace, id) as never;
+    },
+    'sources.resume': async ({ workspace }, { id }) => {
+      await pauseSource(db, (await findSource(db, workspace, id)).id, null);
       return findSource(db, workspace, id) as never;
     },
     'sources.check': async ({ workspace, actor }, { id }) => {
@@ -91,6 +93,23 @@ export function sourceOperations(
       return findRun(db, workspace, runId) as never;
     },
   };
+}
+
+async function update(
+  parts: ServiceParts,
+  caller: Caller,
+  { id, ...change }: Input<'sources.update'>,
+): Promise<SourceRecord> {
+  const { db } = parts;
+  const known = await findSource(db, caller.workspace, id);
+  const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+  // Whoever gives it its first schedule wants it to be followed.
+  const first = known.schedule === null && change.schedule ? { autoSync: true } : {};
+  const wish = { ...wishOf(known), ...first, ...given } as Wish;
+  const { settings, firstDueAt } = await settingsOf(parts, caller, known.collection, wish);
+  const same = JSON.stringify(settings.schedule) === JSON.stringify(known.schedule);
+  await updateSource(db, id, settings, same && known.autoSync === settings.autoSync ? known.nextDueAt : firstDueAt);
+  return findSource(db, caller.workspace, id);
 }
 
 /** What a source would be created with, to be the same as it is. */
@@ -109,6 +128,8 @@ function wishOf(source: SourceSettings): Omit<Wish, 'credentialId'> & { credenti
     schedule: rest.schedule as Wish['schedule'],
     guardDocuments: rest.guardDocuments,
     guardShare: rest.guardShare,
+    jitterSeconds: rest.jitterSeconds,
+    pauseAfter: rest.pauseAfter,
   };
 }
 
@@ -147,6 +168,8 @@ export async function settingsOf(
       schedule,
       guardDocuments: wish.guardDocuments,
       guardShare: wish.guardShare,
+      jitterSeconds: wish.jitterSeconds,
+      pauseAfter: wish.pauseAfter,
     },
     firstDueAt: autoSync ? firstDueAt : null,
   };
@@ -157,7 +180,7 @@ function scheduleOf(given: Wish['schedule']): { schedule: Schedule | null; first
   const now = new Date();
   // An interval begins now; a cron expression at its first due time.
   if ('every' in given) return { schedule: parseInterval(given.every), firstDueAt: now };
-  if ('everySeconds' in given) return { schedule: { everySeconds: given.everySeconds }, firstDueAt: now };
+  if ('everySeconds' in given) return { schedule: intervalOf(given.everySeconds), firstDueAt: now };
   const schedule = parseCron(given.cron, given.timezone);
   return { schedule, firstDueAt: nextDueTime(schedule, now) };
 }

@@ -7,6 +7,9 @@ import { Service } from '../service.ts';
 let service: Service;
 beforeAll(async () => {
   service = await Service.start();
+  service.deployment.environment.LOCKGATE_REQUESTS_PER_MINUTE = '1000000';
+  await service.down();
+  await service.up();
 }, 60_000);
 afterAll(async () => service[Symbol.asyncDispose](), 60_000);
 

@@ -33,6 +33,8 @@ export const SourceInput = z.strictObject({
   schedule: ScheduleShape.nullable().default(null),
   guardDocuments: z.number().int().min(0).default(100),
   guardShare: z.number().min(0).max(1).default(0.5),
+  jitterSeconds: z.int().min(0).max(86_400).default(0),
+  pauseAfter: z.int().min(1).max(100_000).nullable().default(50),
 });
 
 const SourceChange = z.strictObject({
@@ -47,6 +49,8 @@ const SourceChange = z.strictObject({
   schedule: ScheduleShape.nullable().optional(),
   guardDocuments: z.number().int().min(0).optional(),
   guardShare: z.number().min(0).max(1).optional(),
+  jitterSeconds: z.int().min(0).max(86_400).optional(),
+  pauseAfter: z.int().min(1).max(100_000).nullable().optional(),
 });
 
 const Definition = z.strictObject({
@@ -143,6 +147,22 @@ export const COLLECTION_API = {
     'edit',
     'Move a source with its documents to another collection',
     id.extend({ collection: z.string().min(1).max(200) }),
+    SourceShape,
+  ),
+  'sources.pause': endpoint(
+    'POST',
+    '/v1/sources/{id}/pause',
+    'edit',
+    'Have the schedule of a source not followed',
+    id,
+    SourceShape,
+  ),
+  'sources.resume': endpoint(
+    'POST',
+    '/v1/sources/{id}/resume',
+    'edit',
+    'Have the schedule of a source followed again, at once',
+    id,
     SourceShape,
   ),
   'sources.check': endpoint(
