@@ -212,6 +212,7 @@ program
     new Option('--role <role>', 'only a part of it').choices(['all', 'api', 'scheduler', 'worker']).default('all'),
   )
   .option('--concurrency <runs>', 'runs at once', number, 4)
+  .addOption(new Option('--supervised').hideHelp())
   .action(async (options) => (await import('./serve.ts')).serve(options));
 
 const auditLog = program.command('audit').description('what was done with which credential, by whom and why');

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { openApi, sayBootstrapToken } from '../api.ts';
 import { systemClock } from '../clock.ts';
@@ -20,14 +21,23 @@ const SETTLED_MS = 60_000;
 export interface ServeOptions {
   readonly role: 'all' | 'api' | 'scheduler' | 'worker';
   readonly concurrency: number;
+  /** The worker ends when its standard input does. */
+  readonly supervised?: boolean;
 }
 
 /**
  * Serves until SIGTERM or SIGINT. The process that listens never holds what reads a secret: workers are processes of their
  * own, also on a laptop.
  */
-export function serve({ role, concurrency }: ServeOptions): Promise<void> {
-  if (role === 'worker') return worker({ concurrency, schedule: false });
+export function serve({ role, concurrency, supervised }: ServeOptions): Promise<void> {
+  if (role === 'worker') {
+    if (supervised) {
+      process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM')).resume();
+      // It is listened to, and does not keep a process that has stopped.
+      (process.stdin as unknown as Socket).unref();
+    }
+    return worker({ concurrency, schedule: false });
+  }
   const environment = inheritedEnvironment();
   return withFoundation(async (app) => {
     const stop = new AbortController();
@@ -76,10 +86,12 @@ async function superviseWorker(
   signal.addEventListener('abort', () => child?.kill('SIGTERM'));
   while (!signal.aborted) {
     const startedAt = Date.now();
-    child = spawn(BIN, ['serve', '--role', 'worker', '--concurrency', String(concurrency)], {
+    // It ends with this process, also when that is killed: then nothing holds its standard input open any more.
+    child = spawn(BIN, ['serve', '--role', 'worker', '--supervised', '--concurrency', String(concurrency)], {
       env,
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['pipe', 'ignore', 'inherit'],
     });
+    child.stdin?.on('error', () => undefined);
     const [code, killedBy] = (await once(child, 'exit')) as [number | null, string | null];
     if (signal.aborted) return;
     log.error({ code, killedBy }, 'the worker ended, and is started again');

@@ -5,6 +5,7 @@ import type { Answer, Given, OperationName } from '../contract/api/index.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { Foundation } from '../foundation.ts';
 import type { App } from '../main.ts';
+import { withoutValues } from '../secrets/managers.ts';
 import type { Caller } from '../service/parts.ts';
 
 export type Call = <K extends OperationName>(name: K, given: Given<K>) => Promise<Answer<K>>;
@@ -34,7 +35,10 @@ export async function withApp<T>(
 /** For roles that hold no secret of a source. */
 export async function withFoundation<T>(work: (foundation: Foundation) => Promise<T>): Promise<T> {
   const { openFoundation } = await import('../foundation.ts');
-  await using foundation = openFoundation(readConfig(), 'info');
+  const config = readConfig();
+  // The database's own login may be one of them.
+  const secretManagers = config.databaseSecret ? config.secretManagers : withoutValues(config.secretManagers);
+  await using foundation = openFoundation({ ...config, secretManagers }, 'info');
   return await work(foundation);
 }
 

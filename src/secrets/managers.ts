@@ -45,6 +45,17 @@ export function declaredManager(managers: DeclaredManagers, name: string, worksp
   return found && (!found.workspaces || found.workspaces.includes(workspace)) ? found : null;
 }
 
+/** The same managers for a process that only adds and lists: without the values that the environment held. */
+export function withoutValues(managers: DeclaredManagers): DeclaredManagers {
+  const stripped = [...managers.byName].map(([name, manager]): [string, NamedManager] => {
+    const { settings } = manager;
+    if (settings.backend !== 'env') return [name, manager];
+    const secrets = settings.secrets.map((secret) => ({ ...secret, value: { kind: 'file' as const, path: '' } }));
+    return [name, { ...manager, settings: { ...settings, secrets } }];
+  });
+  return { ...managers, byName: new Map(stripped) };
+}
+
 /** The name of the manager that is meant where none is named. */
 export function defaultOf(managers: DeclaredManagers): string {
   return managers.default ?? DEFAULT_NAME;

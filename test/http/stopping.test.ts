@@ -52,6 +52,19 @@ test('SIGTERM in the middle of a run loses nothing, and the next start goes on f
     await wait(100);
   expect(await call('runs.get', { id: again.id })).toMatchObject({ state: 'completed', added: 1 });
   expect(service.said.join('')).toContain('the worker ended, and is started again');
+  // Nor does a worker outlive a service that is killed.
+  const last = Number([...service.said.join('').matchAll(/"pid":(\d+)[^}]*"msg":"worker started"/g)].at(-1)?.[1]);
+  await service.down('SIGKILL');
+  const alive = () => {
+    try {
+      return process.kill(last, 0);
+    } catch {
+      return false;
+    }
+  };
+  for (let tries = 0; alive() && tries < 150; tries++) await wait(100);
+  expect(alive()).toBe(false);
+  await service.up();
 }, 180_000);
 
 test('what others could overhear is not served, and the command line speaks with the service', async () => {

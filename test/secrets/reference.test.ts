@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { hashOf, nameFor } from '../../src/secrets/identifier.ts';
-import { declaredManager, permitsForeign } from '../../src/secrets/managers.ts';
+import { declaredManager, permitsForeign, withoutValues } from '../../src/secrets/managers.ts';
 import { formatReference, hasReferences, parseFieldReference, parseReference } from '../../src/secrets/reference.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lockgate-managers-'));
@@ -79,6 +79,21 @@ describe('declared secret managers', () => {
     }
     expect(() => readConfig({ LOCKGATE_SECRET_MANAGERS: '/nowhere' })).toThrow(/cannot be read/);
   });
+});
+
+test('a process that only adds and lists forgets the values that the environment held', () => {
+  const environment = {
+    LOCKGATE_SECRET_MANAGER: 'env',
+    LOCKGATE_SECRET_MY_CREDS: '{"secret_access_key":"fake-canary"}',
+    LOCKGATE_SECRET_MY_CREDS_TYPE: 's3',
+  };
+  const { secretManagers } = readConfig(environment);
+  const settings = (managers: typeof secretManagers) => managers.byName.get('default')?.settings;
+  const kept = settings(secretManagers);
+  const stripped = settings(withoutValues(secretManagers));
+  if (kept?.backend !== 'env' || stripped?.backend !== 'env') throw new Error('not env');
+  expect(kept.secrets[0]?.value.kind).toBe('json');
+  expect(stripped.secrets).toMatchObject([{ id: 'my-creds', connectorType: 's3', value: { kind: 'file', path: '' } }]);
 });
 
 describe('references', () => {
