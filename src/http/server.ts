@@ -9,6 +9,7 @@ import { traced } from '../layers/traced.ts';
 import type { Caller } from '../service/parts.ts';
 import { docsPage } from './docs-page.ts';
 import { answerOf } from './errors.ts';
+import { Guesses } from './guesses.ts';
 import { Metrics } from './metrics.ts';
 import { withoutMistyped } from './mistyped.ts';
 import { openApi } from './openapi.ts';
@@ -16,6 +17,8 @@ import type { HttpParts } from './parts.ts';
 import { addStreams } from './streams.ts';
 
 const MAX_BODY_BYTES = 1024 * 1024;
+/** Of what a caller may ask, this part may be without a valid token. */
+const GUESS_SHARE = 4;
 
 export type Authenticated = FastifyRequest & { caller?: Caller };
 
@@ -60,10 +63,11 @@ export async function openHttp(parts: HttpParts): Promise<FastifyInstance> {
       done(new LockgateError('invalid_input', 'The body is not JSON.', 'Send one JSON object.') as Error);
     }
   });
-  addPublic(app, parts, metrics);
-  const caller = (request: FastifyRequest) => callerOf(parts, request);
+  const guesses = new Guesses(Math.ceil(parts.requestsPerMinute / GUESS_SHARE));
+  const caller: WhoAsks = (request) => callerOf(parts, guesses, request);
+  addPublic(app, parts, metrics, caller);
   for (const [name, endpoint] of Object.entries(API) as [OperationName, Endpoint][])
-    addRoute(app, parts, name, endpoint);
+    addRoute(app, parts, caller, name, endpoint);
   addStreams(app, parts, caller);
   return app;
 }
@@ -98,23 +102,36 @@ function keyOf(request: FastifyRequest): string {
   return authorization ? createHash('sha256').update(authorization).digest('hex') : request.ip;
 }
 
-async function callerOf(parts: HttpParts, request: FastifyRequest): Promise<Caller> {
+async function callerOf(parts: HttpParts, guesses: Guesses, request: FastifyRequest): Promise<Caller> {
   const wanted = request.headers['lockgate-workspace'];
-  const caller = await parts.authenticate(
-    request.headers.authorization,
-    typeof wanted === 'string' ? wanted : undefined,
-  );
-  (request as Authenticated).caller = caller;
-  return caller;
+  guesses.assertMay(request.ip, keyOf(request));
+  try {
+    const workspace = typeof wanted === 'string' ? wanted : undefined;
+    const caller = await parts.authenticate(request.headers.authorization, workspace);
+    (request as Authenticated).caller = caller;
+    guesses.letIn(keyOf(request));
+    return caller;
+  } catch (error) {
+    if ((error as LockgateError).code === 'unauthenticated') guesses.note(request.ip);
+    throw error;
+  }
 }
 
-function addRoute(app: FastifyInstance, parts: HttpParts, name: OperationName, { method, path }: Endpoint): void {
+type WhoAsks = (request: FastifyRequest) => Promise<Caller>;
+
+function addRoute(
+  app: FastifyInstance,
+  parts: HttpParts,
+  whoAsks: WhoAsks,
+  name: OperationName,
+  { method, path }: Endpoint,
+): void {
   const inPath = pathFields(path);
   app.route({
     method,
     url: path.replace(/\{(\w+)\}/g, ':$1'),
     handler: async (request, reply) => {
-      const caller = await callerOf(parts, request);
+      const caller = await whoAsks(request);
       const given = method === 'GET' || method === 'DELETE' ? request.query : request.body;
       const fields = typeof given === 'object' && given !== null && !Array.isArray(given) ? given : {};
       if (given !== undefined && given !== null && fields !== given)
@@ -130,7 +147,7 @@ function addRoute(app: FastifyInstance, parts: HttpParts, name: OperationName, {
   });
 }
 
-function addPublic(app: FastifyInstance, parts: HttpParts, metrics: Metrics): void {
+function addPublic(app: FastifyInstance, parts: HttpParts, metrics: Metrics, whoAsks: WhoAsks): void {
   const description = JSON.stringify(openApi());
   const { html, style } = docsPage();
   const styleHash = createHash('sha256').update(style).digest('base64');
@@ -148,7 +165,7 @@ function addPublic(app: FastifyInstance, parts: HttpParts, metrics: Metrics): vo
       .send(html),
   );
   app.get('/metrics', async (request, reply) => {
-    if (!parts.openMetrics && !(await callerOf(parts, request)).everywhere)
+    if (!parts.openMetrics && !(await whoAsks(request)).everywhere)
       throw new LockgateError('forbidden', 'Metrics need a token of the whole deployment.');
     return reply.type(metrics.contentType).send(await metrics.text());
   });

@@ -1,5 +1,10 @@
+import { writeFile } from 'node:fs/promises';
+import type { IncomingHttpHeaders } from 'node:http';
+import { get, request } from 'node:https';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { trustedCertificate } from '../servers/tls.ts';
 import { Service } from '../service.ts';
 
 const OBJECTS = 300;
@@ -109,3 +114,69 @@ test('what others could overhear is not served, and the command line speaks with
   // The same words, whoever did the work.
   expect((await deployment.run('changes', 'handbook', '--json')).stdout).toBe(remote);
 }, 120_000);
+
+test('it speaks TLS with its own certificate, and bounds what each caller may ask', async () => {
+  const certificate = await trustedCertificate();
+  await using service = await Service.start();
+  const { environment, folder } = service.deployment;
+  await writeFile(join(folder, 'cert.pem'), certificate.cert);
+  await writeFile(join(folder, 'key.pem'), certificate.key, { mode: 0o600 });
+  await service.down();
+  environment.LOCKGATE_TLS_CERT_FILE = join(folder, 'cert.pem');
+  environment.LOCKGATE_TLS_KEY_FILE = join(folder, 'key.pem');
+  environment.LOCKGATE_REQUESTS_PER_MINUTE = '40';
+  await service.up();
+  expect(service.url).toMatch(/^https:/);
+  const ask = (token: string | null) =>
+    new Promise<{ status: number | undefined; headers: IncomingHttpHeaders; body: string }>((resolve, reject) => {
+      const headers = token ? { authorization: `Bearer ${token}` } : {};
+      const { port } = new URL(service.url);
+      get(
+        { host: '127.0.0.1', port, path: '/v1/collections', headers, ca: certificate.cert, agent: false },
+        (response) => {
+          let body = '';
+          response.on('data', (chunk) => {
+            body += chunk;
+          });
+          response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, body }));
+        },
+      ).once('error', reject);
+    });
+  const first = await ask(service.token);
+  const viewer = await made(service, certificate.cert);
+  expect((await ask(viewer)).status).toBe(200);
+  expect(first.status).toBe(200);
+  expect(first.headers['strict-transport-security']).toBeTruthy();
+  const answers = await Promise.all(Array.from({ length: 50 }, () => ask(service.token)));
+  expect(answers.filter(({ status }) => status === 200).length).toBe(38);
+  const refused = answers.filter(({ status }) => status === 429);
+  expect(refused.length).toBe(12);
+  expect(JSON.parse(refused[0]?.body ?? '')).toMatchObject({ error: { code: 'rate_limited' } });
+  expect(Number(refused[0]?.headers['retry-after'])).toBeGreaterThan(0);
+  // Another caller has a budget of their own; those who guess have one by their address, whatever they guess.
+  const guesses: (number | undefined)[] = [];
+  for (let n = 0; n < 20; n++) guesses.push((await ask(`lgt_00000000000${n % 10}_${'x'.repeat(42)}${n % 10}`)).status);
+  expect(guesses.filter((status) => status === 401).length).toBe(10);
+  expect(guesses.slice(10)).toEqual(Array(10).fill(429));
+  expect((await ask(viewer)).status).toBe(200);
+}, 60_000);
+
+/** A token that is made over a connection which trusts the certificate. */
+async function made(service: Service, ca: string): Promise<string> {
+  const answer = await new Promise<string>((resolve, reject) => {
+    const body = JSON.stringify({ name: 'viewer', role: 'viewer' });
+    const { port } = new URL(service.url);
+    const headers = { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' };
+    const options = { host: '127.0.0.1', port, path: '/v1/tokens', method: 'POST', headers, ca, agent: false };
+    request(options, (response) => {
+      let text = '';
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text));
+    })
+      .once('error', reject)
+      .end(body);
+  });
+  return (JSON.parse(answer) as { token: string }).token;
+}
