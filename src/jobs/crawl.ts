@@ -10,8 +10,8 @@ import { traced } from '../layers/traced.ts';
 import type { Log } from '../log.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun, RunCancelled } from '../sync/run.ts';
-import { commonBeginning, compileSelection } from '../sync/selection.ts';
-import { openSource, type SourceParts } from './open-source.ts';
+import { compileSelection } from '../sync/selection.ts';
+import { openSource, requestFor, type SourceParts } from './open-source.ts';
 import { restrictTo } from './plan-run.ts';
 
 const LOCK_ATTEMPTS = 10;
@@ -94,19 +94,7 @@ async function execute(
 ) {
   const meter = new RequestCounts();
   const { source, listing, credentialVersion } = await openSource(
-    {
-      connectorType: record.connectorType,
-      manager: record.credentialManager,
-      workspace: record.workspace,
-      credentialId: record.credentialId,
-      credentialVersion: record.credentialVersion,
-      credentialFields: record.credentialFields,
-      collection: record.collection,
-      path: record.path,
-      settings: record.settings,
-      beginning: commonBeginning(record.include),
-      purpose: { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id },
-    },
+    requestFor(record, { actor: `worker ${parts.worker}`, reason: 'sync', runId: run.id, sourceId: record.id }),
     { ...parts.sourceParts(record.workspace), meter },
   );
   await using _closing = source;

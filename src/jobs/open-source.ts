@@ -1,4 +1,5 @@
 import { type AnyConnector, loadConnector } from '../../connectors/index.ts';
+import type { SourceRecord } from '../collections/sources.ts';
 import type { Capabilities, Clock, ConnectorType, Runtime, Source } from '../contract/connector.ts';
 import { CredentialNotFoundError, CredentialUnusableError, InputError, NoSecretIdsError } from '../contract/errors.ts';
 import { parseFields } from '../contract/fields.ts';
@@ -9,6 +10,7 @@ import { withRenewal } from '../layers/renew.ts';
 import { withRetry } from '../layers/retry.ts';
 import { withTimeout } from '../layers/timeout.ts';
 import { withVerification } from '../layers/verify.ts';
+import { commonBeginning } from '../sync/selection.ts';
 import { mapFields } from './field-mapping.ts';
 import { assertScope } from './scope.ts';
 
@@ -29,6 +31,23 @@ export interface SourceRequest {
   /** Only what begins with this, below the path, is listed. */
   readonly beginning?: string;
   readonly purpose: AccessPurpose;
+}
+
+/** What opens a source as its record has it. */
+export function requestFor(record: SourceRecord, purpose: AccessPurpose): SourceRequest {
+  return {
+    connectorType: record.connectorType,
+    manager: record.credentialManager,
+    workspace: record.workspace,
+    credentialId: record.credentialId,
+    credentialVersion: record.credentialVersion,
+    credentialFields: record.credentialFields,
+    collection: record.collection,
+    path: record.path,
+    settings: record.settings,
+    beginning: commonBeginning(record.include),
+    purpose,
+  };
 }
 
 export interface SourceParts {

@@ -17,8 +17,8 @@ import { DEFAULT_LIMITS } from '../sync/limits.ts';
 import { listAndPlan } from '../sync/lister.ts';
 import { followChanges, memoryMirror, withMirror } from '../sync/mirror.ts';
 import type { Plan } from '../sync/plan.ts';
-import { commonBeginning, compileSelection, type Exclusion } from '../sync/selection.ts';
-import { openSource, type SourceParts } from './open-source.ts';
+import { compileSelection, type Exclusion } from '../sync/selection.ts';
+import { openSource, requestFor, type SourceParts } from './open-source.ts';
 
 export interface PlanParts {
   readonly db: Database;
@@ -52,19 +52,7 @@ export async function makePlan(parts: PlanParts, planId: string, signal: AbortSi
 
 async function list(parts: PlanParts, planId: string, record: SourceRecord, signal: AbortSignal): Promise<void> {
   const { source, listing } = await openSource(
-    {
-      connectorType: record.connectorType,
-      manager: record.credentialManager,
-      workspace: record.workspace,
-      credentialId: record.credentialId,
-      credentialVersion: record.credentialVersion,
-      credentialFields: record.credentialFields,
-      collection: record.collection,
-      path: record.path,
-      settings: record.settings,
-      beginning: commonBeginning(record.include),
-      purpose: { actor: parts.actor, reason: 'plan', sourceId: record.id },
-    },
+    requestFor(record, { actor: parts.actor, reason: 'plan', sourceId: record.id }),
     parts.sourceParts(record.workspace),
   );
   await using _closing = source;

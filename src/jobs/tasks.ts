@@ -1,7 +1,7 @@
 import { findSource, type SourceRecord } from '../collections/sources.ts';
 import type { CheckReport } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
-import { openSource, type SourceParts } from './open-source.ts';
+import { openSource, requestFor, type SourceParts } from './open-source.ts';
 import { makePlan } from './plan-run.ts';
 import type { Task } from './queue.ts';
 
@@ -28,21 +28,7 @@ export async function checkSource(
   actor: string,
   signal: AbortSignal,
 ): Promise<CheckReport> {
-  const { source } = await openSource(
-    {
-      connectorType: record.connectorType,
-      manager: record.credentialManager,
-      workspace: record.workspace,
-      credentialId: record.credentialId,
-      credentialVersion: record.credentialVersion,
-      credentialFields: record.credentialFields,
-      collection: record.collection,
-      path: record.path,
-      settings: record.settings,
-      purpose: { actor, reason: 'check', sourceId: record.id },
-    },
-    parts,
-  );
+  const { source } = await openSource(requestFor(record, { actor, reason: 'check', sourceId: record.id }), parts);
   await using open = source;
   return await open.check(signal);
 }
