@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createRemoteJWKSet, type JWTPayload, jwtVerify } from 'jose';
+import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { ROLES } from '../contract/api/shapes.ts';
@@ -51,13 +51,15 @@ export function readOidcRules(file: string): OidcRule[] {
 
 /** Checks tokens of people and of Kubernetes' service accounts. Null: it is not a valid token of this issuer. */
 export function openOidc(settings: OidcSettings): (token: string) => Promise<OidcIdentity | null> {
-  let keys: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined;
-  const open = async () => {
+  let keys: Promise<JWTVerifyGetKey> | undefined;
+  const open = async (): Promise<JWTVerifyGetKey> => {
+    const { createRemoteJWKSet } = await import('jose');
     const uri = settings.jwksUri ?? (await discover(settings.issuer));
     return createRemoteJWKSet(new URL(uri), { timeoutDuration: TIMEOUT_MS });
   };
   return async (token) => {
     try {
+      const { jwtVerify } = await import('jose');
       keys ??= open();
       const { payload } = await jwtVerify(token, await keys, {
         issuer: settings.issuer,

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { PgBoss } from 'pg-boss';
+import type { PgBoss } from 'pg-boss';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 
@@ -40,7 +40,8 @@ export interface CrawlQueue extends AsyncDisposable {
 }
 
 export async function openQueue(db: Database, onError: (error: unknown) => void): Promise<CrawlQueue> {
-  const boss = new PgBoss({
+  // Most commands need no queue, and need not wait for it to load.
+  const boss = new (await import('pg-boss')).PgBoss({
     db: adapt(db),
     schema: 'lockgate_queue',
     schedule: false,
