@@ -25,6 +25,14 @@ export interface HttpConfig {
   readonly oidc: OidcSettings | null;
 }
 
+/** What a worker takes, and how many may be at work at once. */
+export interface CrewConfig {
+  readonly labels: readonly string[];
+  readonly onlyLabels: boolean;
+  readonly handsPerRun: number;
+  readonly caps: { readonly perCredential: number; readonly perQuota: number; readonly perWorkspace: number };
+}
+
 /** The deployment's settings, read once from the environment. */
 export interface Config {
   readonly workspace: string;
@@ -41,6 +49,7 @@ export interface Config {
   readonly ambientCredentials: boolean;
   /** Whether the standard variables of OpenTelemetry ask for traces. */
   readonly tracing: boolean;
+  readonly crew: CrewConfig;
   /** How the API is served. */
   readonly http: HttpConfig;
   /** Null: as the command has it. */
@@ -67,6 +76,7 @@ export function readConfig(environment: Environment = process.env): Config {
     },
     allowedEndpoints: allowedEndpoints(environment),
     tracing: tracing(environment),
+    crew: crew(environment),
     http: http(environment),
     ambientCredentials: oneOf(environment, 'LOCKGATE_AMBIENT_CREDENTIALS', ['on', 'off'] as const, 'off') === 'on',
     logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,
@@ -130,6 +140,27 @@ function http(environment: Environment): HttpConfig {
     requestsPerMinute: numberIn(environment, 'LOCKGATE_REQUESTS_PER_MINUTE', 1200, 1, 1_000_000),
     openMetrics: oneOf(environment, 'LOCKGATE_OPEN_METRICS', ['on', 'off'] as const, loopback ? 'on' : 'off') === 'on',
     oidc: oidc(environment),
+  };
+}
+
+function crew(environment: Environment): CrewConfig {
+  const labels = listIn(environment.LOCKGATE_WORKER_LABELS);
+  const bad = labels.find((label) => !/^[a-z0-9][a-z0-9-]{0,40}$/.test(label));
+  if (bad !== undefined)
+    throw new ConfigError(
+      `LOCKGATE_WORKER_LABELS has "${bad}", which is no label.`,
+      'Use lower-case letters, digits and hyphens, and separate labels with commas.',
+    );
+  const bound = (name: string, fallback: number) => numberIn(environment, name, fallback, 0, 100_000);
+  return {
+    labels,
+    onlyLabels: oneOf(environment, 'LOCKGATE_WORKER_ONLY_LABELS', ['on', 'off'] as const, 'off') === 'on',
+    handsPerRun: numberIn(environment, 'LOCKGATE_WORKERS_PER_RUN', 8, 1, 1000),
+    caps: {
+      perCredential: bound('LOCKGATE_WORKERS_PER_CREDENTIAL', 16),
+      perQuota: bound('LOCKGATE_WORKERS_PER_ACCOUNT', 16),
+      perWorkspace: bound('LOCKGATE_WORKERS_PER_WORKSPACE', 0),
+    },
   };
 }
 

@@ -8,7 +8,8 @@ import type { Egress } from './contract/connector.ts';
 import type { AuditEvent, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
 import { type Credentials, openCredentials } from './credentials.ts';
 import { type Foundation, openFoundation } from './foundation.ts';
-import { type CrawlParts, crawl } from './jobs/crawl.ts';
+import { type CrawlEnd, type CrawlParts, crawl, help } from './jobs/crawl.ts';
+import { joinCrew } from './jobs/crew.ts';
 import { Limits, type SourceParts } from './jobs/open-source.ts';
 import { makePlan } from './jobs/plan-run.ts';
 import type { Task } from './jobs/queue.ts';
@@ -18,6 +19,7 @@ import { noted } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import { DEFAULT_NAME, namesOf } from './secrets/managers.ts';
 import { openOperations, type Perform } from './service/operations.ts';
+import { VERSION } from './version.ts';
 
 /** What a process with all rights uses of the deployment: the command line, and workers. */
 export interface App extends Foundation {
@@ -35,7 +37,9 @@ export interface App extends Foundation {
   /** Does something with a secret manager that is written down first. */
   noteManager<T>(action: AuditEvent['action'], manager: string, work: () => Promise<T>): Promise<T>;
   /** Executes one run in this process. */
-  crawl(runId: string, signal: AbortSignal): Promise<void>;
+  crawl(runId: string, signal: AbortSignal): Promise<CrawlEnd>;
+  /** Leads runs and helps with others, until the signal aborts and all has stopped at its checkpoint. */
+  joinCrew(concurrency: number, signal: AbortSignal): Promise<void>;
   /** Does what the API asks of workers. */
   doTask(task: Task, signal: AbortSignal): Promise<unknown>;
   /** Tells a webhook what it has not taken yet. */
@@ -60,6 +64,10 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
     limits,
   });
   const never = () => new AbortController().signal;
+  const crawlParts = async (): Promise<CrawlParts> => {
+    const [db, store] = [await database(), await content()];
+    return { db, content: store, sourceParts, clock: systemClock, log, worker, caps: config.crew.caps };
+  };
   return {
     ...foundation,
     actor,
@@ -88,10 +96,21 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
       const parts = { db: await database(), reader: credentials.reader, egress, now: systemClock.now };
       await deliver({ ...parts, actor: `worker ${worker}` }, webhookId, signal);
     },
-    crawl: async (runId, signal) => {
-      const [db, store] = [await database(), await content()];
-      const parts: CrawlParts = { db, content: store, sourceParts, clock: systemClock, log, worker };
-      await crawl(parts, runId, signal);
+    crawl: async (runId, signal) => crawl(await crawlParts(), runId, signal),
+    joinCrew: async (concurrency, signal) => {
+      const parts = await crawlParts();
+      const settings = { ...config.crew, concurrency };
+      await joinCrew(
+        {
+          ...parts,
+          queue: await queue(),
+          version: VERSION,
+          settings,
+          crawl: (runId, stop) => crawl(parts, runId, stop),
+          help: (runId, isEnough, stop) => help(parts, runId, settings.handsPerRun, isEnough, stop),
+        },
+        signal,
+      );
     },
   };
 }

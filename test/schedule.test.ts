@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createCollection } from '../src/collections/collections.ts';
-import { finishRun, requestRun, takeRun } from '../src/collections/runs.ts';
+import { takeRun } from '../src/collections/hands.ts';
+import { finishRun, requestRun } from '../src/collections/runs.ts';
 import { addSource, dueSources, findSource, pauseSource } from '../src/collections/sources.ts';
 import type { Clock } from '../src/contract/connector.ts';
 import { nextAttempt, nextDueTime, parseCron, parseInterval } from '../src/jobs/due-time.ts';
@@ -140,7 +141,8 @@ test('a source that failed too often pauses with the reason, and is followed aga
   const { id } = await addSource(db, 'default', collection.id, settings, new Date());
   const run = async (state: 'failed' | 'completed') => {
     const runId = await requestRun(db, id, 'schedule');
-    const { attempt } = (await takeRun(db, runId, 'test')) ?? { attempt: 0 };
+    const taken = await takeRun(db, runId, 'test');
+    const attempt = taken.kind === 'taken' ? taken.attempt : 0;
     const error = state === 'failed' ? { code: 'credential_rejected', message: 'It was rejected.' } : null;
     await finishRun(db, runId, attempt, state, error, 0);
     return findSource(db, 'default', id);

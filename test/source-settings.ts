@@ -18,4 +18,5 @@ export const SOURCE_SETTINGS: SourceSettings = {
   guardShare: 0.5,
   jitterSeconds: 0,
   pauseAfter: 50,
+  workerLabel: null,
 };

@@ -84,6 +84,7 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
     'src/service',
   ],
   'src/main.ts': [
+    'src/version.ts',
     'src/clock.ts',
     'src/collections',
     'src/config.ts',

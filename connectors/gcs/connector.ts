@@ -16,7 +16,7 @@ import type { Secret } from '../../src/contract/secret.ts';
 import { createStorage } from './client.ts';
 import { type GcsCredential, GcsFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
-import { listPage } from './listing.ts';
+import { listPage, positionAfter } from './listing.ts';
 import { type GcsLocation, parseLocation } from './location.ts';
 
 export const gcs: Connector<GcsCredential, GcsLocation> = {
@@ -26,6 +26,7 @@ export const gcs: Connector<GcsCredential, GcsLocation> = {
   settingsFields: NO_SETTINGS,
   parseCredential,
   parseLocation,
+  positionAfter,
   quotaOf: (_, { bucket }) => bucket,
   open,
 };

@@ -8,7 +8,8 @@ const FIELDS = 'items(name,generation,size,updated),nextPageToken,prefixes';
 
 /** Where a listing goes on: Google's token, and the last name for the day when Google no longer knows the token. */
 interface Position {
-  readonly token: string;
+  /** Null: after a name. */
+  readonly token: string | null;
   readonly after: string | null;
 }
 
@@ -18,6 +19,11 @@ interface ObjectMetadata {
   readonly generation?: string | number;
   readonly size?: string | number;
   readonly updated?: string;
+}
+
+export function positionAfter(key: string): string {
+  const position: Position = { token: null, after: key };
+  return JSON.stringify(position);
 }
 
 export async function listPage(
@@ -36,20 +42,24 @@ export async function listPage(
       ...(userProject ? { userProject } : {}),
       ...start,
     } as object);
-  try {
-    const [files, next] = await ask(from ? { pageToken: from.token } : {});
-    return pageOf(files, next, location, from);
-  } catch (error) {
-    const stale = Number((error as { code?: unknown }).code) === 400 && from?.after;
-    if (!stale) throw error;
-    const [files, next] = await ask({ startOffset: from.after as string });
+  const askAfter = async (after: string) => {
+    const [files, next] = await ask({ startOffset: after });
     // The offset is inclusive.
     return pageOf(
-      (files as ObjectMetadata[]).filter(({ name }) => name !== from.after),
+      (files as ObjectMetadata[]).filter(({ name }) => name !== after),
       next,
       location,
       from,
     );
+  };
+  if (from && from.token === null) return askAfter(from.after as string);
+  try {
+    const [files, next] = await ask(from?.token ? { pageToken: from.token } : {});
+    return pageOf(files, next, location, from);
+  } catch (error) {
+    const stale = Number((error as { code?: unknown }).code) === 400 && from?.after;
+    if (!stale) throw error;
+    return askAfter(from.after as string);
   }
 }
 

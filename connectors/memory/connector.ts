@@ -21,6 +21,7 @@ export const memory: Connector<MemoryCredential, MemoryLocation> = {
   parseLocation,
   quotaOf: (_, { bucket }) => bucket,
   open: (credential, location) => openMemory(credential, location),
+  positionAfter: (key) => key,
 };
 
 export type MemoryCredential = z.infer<typeof Credential>;

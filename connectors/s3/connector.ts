@@ -17,7 +17,7 @@ import type { Secret } from '../../src/contract/secret.ts';
 import { type RegionalClient, regionalClient } from './client.ts';
 import { parseCredential, requestOptionsOf, type S3Credential, S3Fields } from './credential.ts';
 import { toConnectorError } from './errors.ts';
-import { listPage } from './listing.ts';
+import { listPage, positionAfter } from './listing.ts';
 import { parseLocation, type S3Location } from './location.ts';
 
 export const s3: Connector<S3Credential, S3Location> = {
@@ -28,6 +28,7 @@ export const s3: Connector<S3Credential, S3Location> = {
   parseCredential,
   expiryOf: ({ expires_at }) => (expires_at ? new Date(expires_at) : null),
   parseLocation,
+  positionAfter,
   quotaOf: (credential, { bucket }) => `${credential.reveal().endpoint ?? 'aws'} ${bucket}`,
   open,
 };

@@ -10,8 +10,14 @@ const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
 
 /** Where a listing goes on: S3's token, and the last key for the day when S3 no longer knows the token. */
 interface Position {
-  readonly token: string;
+  /** Null: after a key. */
+  readonly token: string | null;
   readonly after: string | null;
+}
+
+export function positionAfter(key: string): string {
+  const position: Position = { token: null, after: key };
+  return JSON.stringify(position);
 }
 
 export async function listPage(
@@ -38,6 +44,7 @@ export async function listPage(
       ),
     );
   if (!from) return pageOf(await ask({}), location, null);
+  if (from.token === null) return pageOf(await ask({ StartAfter: from.after as string }), location, from);
   try {
     return pageOf(await ask({ ContinuationToken: from.token }), location, from);
   } catch (error) {

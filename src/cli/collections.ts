@@ -1,3 +1,4 @@
+import type { Answer } from '../contract/api/index.ts';
 import { bytes, type Globals, print, printFacts, printJson, printTable } from './present.ts';
 import { withSession } from './session.ts';
 import { printSources } from './sources.ts';
@@ -30,6 +31,7 @@ export function show(globals: Globals, name: string): Promise<void> {
       ['name', collection.name],
       ['documents', collection.documents],
       ['size', bytes(collection.bytes)],
+      ['at the most', boundsOf(collection)],
       ['last change', collection.lastChange],
     ]);
     print('');
@@ -39,10 +41,34 @@ export function show(globals: Globals, name: string): Promise<void> {
 
 export function rename(globals: Globals, name: string, to: string): Promise<void> {
   return withSession(async ({ call }) => {
-    const collection = await call('collections.rename', { collection: name, name: to });
+    const collection = await call('collections.update', { collection: name, name: to });
     if (globals.json) return printJson(collection);
     print(`The collection ${name} is ${to} now.`);
   });
+}
+
+export function limit(
+  globals: Globals,
+  name: string,
+  options: { documents?: number | null; bytes?: number | null },
+): Promise<void> {
+  return withSession(async ({ call }) => {
+    const collection = await call('collections.update', {
+      collection: name,
+      ...(options.documents === undefined ? {} : { maxDocuments: options.documents }),
+      ...(options.bytes === undefined ? {} : { maxBytes: options.bytes }),
+    });
+    if (globals.json) return printJson(collection);
+    print(`${name} may have ${boundsOf(collection)}.`);
+  });
+}
+
+function boundsOf({ maxDocuments, maxBytes }: Answer<'collections.update'>): string {
+  const bounds = [
+    maxDocuments === null ? '' : `${maxDocuments} documents`,
+    maxBytes === null ? '' : bytes(maxBytes),
+  ].filter(Boolean);
+  return bounds.join(' and ') || 'any number of documents and bytes';
 }
 
 export function remove(globals: Globals, name: string): Promise<void> {

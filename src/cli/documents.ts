@@ -51,3 +51,31 @@ export function explain(globals: Globals, sourceId: string, path: string): Promi
     ]);
   });
 }
+
+/** What could not be fetched, those first that are not tried any more. */
+export function failures(globals: Globals, name: string, options: { limit: number }): Promise<void> {
+  return withSession(async ({ call }) => {
+    const { items } = await call('failures.list', { collection: name, limit: options.limit });
+    if (globals.json) return printJson({ items });
+    printTable(
+      ['path', 'reason', 'attempts', 'since', 'tried next'],
+      items.map((each) => [
+        each.path,
+        `${each.code}: ${each.message}`,
+        each.attempts,
+        each.firstAt,
+        each.givenUpAt ? 'given up' : (each.nextAt ?? 'by the next run'),
+      ]),
+      'Everything was fetched.',
+    );
+    if (items.some(({ givenUpAt }) => givenUpAt)) print(`Have them tried again: lockgate documents retry ${name}`);
+  });
+}
+
+export function retry(globals: Globals, name: string, options: { path?: string }): Promise<void> {
+  return withSession(async ({ call }) => {
+    const answer = await call('failures.retry', { collection: name, ...options });
+    if (globals.json) return printJson(answer);
+    print(`${answer.retried} are tried again by the next run: lockgate sync ${name}`);
+  });
+}

@@ -107,6 +107,7 @@ sources
   .option('--every <interval>', 'sync at this interval, such as 15m')
   .option('--no-auto-sync', 'keep the schedule switched off')
   .option('--jitter <seconds>', 'put each due time off by a random part of this', number, 0)
+  .option('--worker-label <label>', 'only workers with this label take it, such as one of a network zone')
   .option('--pause-after <count>', 'pause when so many runs in a row failed; 0: never', number, 50)
   .option('--guard-documents <count>', 'a run that would remove more documents than this', number, 100)
   .option('--guard-share <share>', 'and more than this share of the source (0 to 1) waits for approval', number, 0.5)
@@ -186,6 +187,16 @@ documents
   .description("write a document's content to standard output or a file; with --json, show its record")
   .option('--output <path>', 'write to this file')
   .action(async (id, options) => (await import('./documents.ts')).get(globals(), id, options));
+documents
+  .command('failures <collection>')
+  .description('list what could not be fetched')
+  .option('--limit <count>', 'how many at the most', number, 100)
+  .action(async (collection, options) => (await import('./documents.ts')).failures(globals(), collection, options));
+documents
+  .command('retry <collection>')
+  .description('have what could not be fetched tried again by the next run, also what was given up')
+  .option('--path <path>', 'only this one')
+  .action(async (collection, options) => (await import('./documents.ts')).retry(globals(), collection, options));
 
 program
   .command('changes <collection>')
@@ -203,7 +214,8 @@ program
   .command('worker')
   .description('run schedules and crawl, until stopped')
   .option('--concurrency <runs>', 'runs at once', number, 4)
-  .action(async (options) => (await import('./worker.ts')).worker({ ...options, schedule: true }));
+  .option('--no-schedule', 'leave the schedules to others')
+  .action(async (options) => (await import('./worker.ts')).worker(options));
 
 program
   .command('serve')

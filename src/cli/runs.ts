@@ -38,14 +38,27 @@ export function show(globals: Globals, id: string): Promise<void> {
     if (run.error) print(`\n${run.error.message}${run.error.hint ? `\n${run.error.hint}` : ''}`);
     if (run.state === 'needs_approval') print(`\n${approvalText(run)}`);
     if (failures.length === 0) return;
-    print('\nNot fetched; the next run tries again:');
+    print('\nNot fetched:');
     printTable(
-      ['path', 'reason', 'attempts', 'since'],
-      failures.map((each) => [each.path, `${each.code}: ${each.message}`, each.attempts, each.firstAt]),
+      ['path', 'reason', 'attempts', 'since', 'tried next'],
+      failures.map((each) => [
+        each.path,
+        `${each.code}: ${each.message}`,
+        each.attempts,
+        each.firstAt,
+        each.givenUpAt ? 'given up' : (each.nextAt ?? 'by the next run'),
+      ]),
       '',
     );
   });
 }
+
+const WAITS: Readonly<Record<NonNullable<Run['waitsFor']>, string>> = {
+  credential: 'as many workers use its credential as may at once',
+  quota: 'as many workers are at its bucket or tenant as may at once',
+  workspace: 'as many workers are at its workspace as may at once',
+  worker: 'no worker has the label that its source asks for (lockgate workers list)',
+};
 
 export function approvalText(run: Run): string {
   return `${run.missing} documents are no longer in the source. Nothing was removed. If that is right: lockgate runs approve ${run.id}`;
@@ -56,7 +69,7 @@ function factsOf(run: Run): [string, unknown][] {
     ['id', run.id],
     ['collection', run.collection],
     ['path', run.path],
-    ['state', run.state],
+    ['state', run.waitsFor ? `${run.state}: ${WAITS[run.waitsFor]}` : run.state],
     ['trigger', run.trigger],
     ['started', run.startedAt],
     ['finished', run.finishedAt],

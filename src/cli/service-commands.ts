@@ -9,6 +9,13 @@ export function addCollectionCommands(collections: Command): void {
     .command('rename <name> <to>')
     .description('rename a collection')
     .action(async (name, to) => (await import('./collections.ts')).rename(globals(), name, to));
+  const bound = (value: string) => (value === 'none' ? null : Number(value));
+  collections
+    .command('limit <name>')
+    .description('bound what a collection may have')
+    .option('--documents <count>', 'documents at the most, or none', bound)
+    .option('--bytes <count>', 'bytes at the most, or none', bound)
+    .action(async (name, options) => (await import('./collections.ts')).limit(globals(), name, options));
   collections
     .command('remove <name>')
     .description('remove a collection with its sources, documents and change feed')
@@ -73,6 +80,12 @@ export function addServiceCommands(program: Command): void {
     .description('remove content that no document refers to; workers do it once a day')
     .option('--grace-hours <hours>', 'how long nothing must have referred to it', Number, 24)
     .action(async (options) => (await import('./content.ts')).collect(globals(), options));
+  program
+    .command('workers')
+    .description('who crawls')
+    .command('list')
+    .description('list the workers, and how many runs they are at')
+    .action(async () => (await import('./workers.ts')).list(globals()));
   const tokens = program.command('tokens').description('API tokens');
   tokens
     .command('create <name>')

@@ -26,6 +26,7 @@ interface AddOptions {
   readonly guardShare: number;
   readonly jitter: number;
   readonly pauseAfter: number;
+  readonly workerLabel?: string;
 }
 
 export function add(globals: Globals, options: AddOptions): Promise<void> {
@@ -48,6 +49,7 @@ export function add(globals: Globals, options: AddOptions): Promise<void> {
       guardShare: options.guardShare,
       jitterSeconds: options.jitter,
       pauseAfter: options.pauseAfter === 0 ? null : options.pauseAfter,
+      workerLabel: options.workerLabel ?? null,
     });
     if (globals.json) return printJson(source);
     print(`Added source ${source.id}.`);

@@ -9,6 +9,7 @@ import { approvalText } from './runs.ts';
 import { type Call, withSession } from './session.ts';
 
 const POLL_MS = 200;
+const WAIT_MS = 1000;
 const ITEMS_SHOWN = 200;
 /** Sources synced at once by this process. */
 const CONCURRENT_RUNS = 4;
@@ -32,7 +33,11 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
     const runIds: string[] = [];
     for (const id of sourceIds) runIds.push((await call('sources.sync', { id })).id);
     const queue = app ? await app.queue() : null;
-    await queue?.work(CONCURRENT_RUNS, (runId) => (app as App).crawl(runId, stop.signal));
+    await queue?.work((app as App).config.crew, CONCURRENT_RUNS, async (runId) => {
+      // What has to wait is asked for again by the sweeps of the workers, or here.
+      while ((await (app as App).crawl(runId, stop.signal)) === 'waits')
+        await wait(WAIT_MS, undefined, { signal: stop.signal });
+    });
     const runs = await watch(call, runIds, stop.signal, globals.json);
     stop.abort(new LockgateError('interrupted', 'This process is ending.'));
     await queue?.stop();

@@ -24,8 +24,8 @@ export function worker(options: { concurrency: number; schedule: boolean }): Pro
     const parts = { db, queue, clock: systemClock, log: app.log };
     await requeueAbandoned(parts);
     const scheduler = options.schedule ? startScheduler(parts) : null;
-    await queue.work(Math.max(1, Math.floor(options.concurrency)), (runId) => app.crawl(runId, stop.signal));
-    await queue.answer(TASKS_AT_ONCE, async (task) => {
+    const crew = app.joinCrew(Math.max(1, Math.floor(options.concurrency)), stop.signal);
+    await queue.answer(app.config.crew, TASKS_AT_ONCE, async (task) => {
       try {
         return { ok: true, value: await app.doTask(task, stop.signal) };
       } catch (error) {
@@ -34,8 +34,13 @@ export function worker(options: { concurrency: number; schedule: boolean }): Pro
     });
     await queue.workWebhooks(WEBHOOKS_AT_ONCE, (id) => app.deliver(id, stop.signal));
     const collector = collectDaily(app, stop.signal);
-    app.log.info({ workspace: app.config.workspace, concurrency: options.concurrency }, 'worker started');
+    const { labels, onlyLabels } = app.config.crew;
+    app.log.info(
+      { workspace: app.config.workspace, concurrency: options.concurrency, labels, onlyLabels },
+      'worker started',
+    );
     await ended;
+    await crew;
     await collector;
     await scheduler?.stop();
     await queue.stop();

@@ -8,6 +8,9 @@ export interface Collection {
   readonly sources: number;
   readonly documents: number;
   readonly bytes: number;
+  /** What it may have; null: anything. */
+  readonly maxDocuments: number | null;
+  readonly maxBytes: number | null;
   /** The number of the newest change. */
   readonly lastChange: number;
   readonly createdAt: Date;
@@ -16,7 +19,7 @@ export interface Collection {
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 const SELECT = `
-  select c.id, c.name, c.last_change as "lastChange", c.created_at as "createdAt",
+  select c.id, c.name, c.max_documents as "maxDocuments", c.max_bytes as "maxBytes", c.last_change as "lastChange", c.created_at as "createdAt",
          count(s.id) filter (where s.removed_at is null) as sources,
          coalesce(sum(s.document_count), 0)::bigint as documents,
          coalesce(sum(s.byte_count), 0)::bigint as bytes
@@ -59,11 +62,10 @@ export async function resolveCollection(db: Queryable, workspace: string, nameOr
 }
 
 /** Throws `invalid_name` or `collection_exists`. */
-export async function renameCollection(
+export async function updateCollection(
   db: Queryable,
   workspace: string,
-  id: string,
-  name: string,
+  { id, name, maxDocuments, maxBytes }: Pick<Collection, 'id' | 'name' | 'maxDocuments' | 'maxBytes'>,
 ): Promise<Collection> {
   assertName(name);
   const [taken] = await db.query('select 1 from lockgate.collection where workspace = $1 and name = $2 and id <> $3', [
@@ -72,7 +74,12 @@ export async function renameCollection(
     id,
   ]);
   if (taken) throw new LockgateError('collection_exists', `There is already a collection "${name}".`);
-  await db.query('update lockgate.collection set name = $2 where id = $1', [id, name]);
+  await db.query('update lockgate.collection set name = $2, max_documents = $3, max_bytes = $4 where id = $1', [
+    id,
+    name,
+    maxDocuments,
+    maxBytes,
+  ]);
   return findCollection(db, workspace, name);
 }
 

@@ -20,18 +20,6 @@ export interface DocumentRecord {
   readonly grants: readonly Grant[] | null;
 }
 
-export interface DocumentFailure {
-  readonly sourceId: string;
-  readonly key: string;
-  readonly path: string;
-  readonly size: number;
-  readonly code: string;
-  readonly message: string;
-  readonly attempts: number;
-  readonly firstAt: Date;
-  readonly lastAt: Date;
-}
-
 export interface DocumentPage {
   /** Of the whole collection. */
   readonly total: number;
@@ -153,15 +141,6 @@ export async function findDocument(db: Queryable, workspace: string, id: string)
     : [];
   if (found) return found;
   throw new LockgateError('document_not_found', `There is no document "${id}".`);
-}
-
-/** What could not be fetched, and is tried again by the next run. */
-export function listFailures(db: Queryable, sourceId: string, limit: number): Promise<DocumentFailure[]> {
-  return db.query<DocumentFailure>(
-    `select source_id as "sourceId", key, path, size, code, message, attempts, first_at as "firstAt", last_at as "lastAt"
-       from lockgate.document_failure where source_id = $1 order by key limit $2`,
-    [sourceId, limit],
-  );
 }
 
 function encodeCursor(sourceId: string, key: string): string {

@@ -1,11 +1,12 @@
 import type { Queryable } from '../contract/database.ts';
-import type { DocumentFailure, DocumentRecord } from './documents.ts';
+import type { DocumentRecord } from './documents.ts';
+import { type FailureRecord, findFailure } from './failures.ts';
 
 /** What the records know of one path of a source. */
 export interface PathFacts {
   readonly path: string;
   readonly document: DocumentRecord | null;
-  readonly failure: DocumentFailure | null;
+  readonly failure: FailureRecord | null;
   /** The latest change of a document under the path. */
   readonly lastChange: { readonly kind: string; readonly at: Date } | null;
   /** What the latest plan said of it. */
@@ -26,11 +27,7 @@ export async function explainPath(db: Queryable, sourceId: string, path: string)
        from lockgate.document where source_id = $1 and (path = $2 or key = $2) limit 1`,
     [sourceId, path],
   );
-  const [failure] = await db.query<DocumentFailure>(
-    `select source_id as "sourceId", key, path, size, code, message, attempts, first_at as "firstAt", last_at as "lastAt"
-       from lockgate.document_failure where source_id = $1 and (path = $2 or key = $2) limit 1`,
-    [sourceId, path],
-  );
+  const failure = await findFailure(db, sourceId, path);
   const [lastChange] = await db.query<{ kind: string; at: Date }>(
     `select ch.kind, ch.at from lockgate.change ch join lockgate.source s on s.collection_id = ch.collection_id
       where s.id = $1 and ch.source_id = $1 and (ch.path = $2 or ch.key = $2) order by ch.number desc limit 1`,
@@ -50,7 +47,7 @@ export async function explainPath(db: Queryable, sourceId: string, path: string)
   return {
     path,
     document: document ?? null,
-    failure: failure ?? null,
+    failure,
     lastChange: lastChange ?? null,
     planned: planned ?? null,
     listedAt: listed?.at ?? null,

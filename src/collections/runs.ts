@@ -11,6 +11,8 @@ export interface RunRecord {
   readonly trigger: 'manual' | 'schedule';
   readonly state: RunState;
   readonly attempt: number;
+  /** Why it is queued: what has as many workers as it may, or `worker`: none takes the source's label. */
+  readonly waitsFor: 'credential' | 'quota' | 'workspace' | 'worker' | null;
   readonly pages: number;
   readonly listed: number;
   readonly excluded: number;
@@ -38,8 +40,12 @@ export interface RunRecord {
   readonly finishedAt: Date | null;
 }
 
+const WAITS_FOR = `case when r.state <> 'queued' then null when r.waits_for is not null then r.waits_for
+    when s.worker_label is not null and not exists (
+      select 1 from lockgate.worker w where s.worker_label = any(w.labels) and w.heartbeat_at > now() - interval '30 seconds') then 'worker' end`;
+
 const SELECT = `
-  select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, r.pages, r.listed,
+  select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, ${WAITS_FOR} as "waitsFor", r.pages, r.listed,
          r.excluded, r.unchanged, r.added, r.changed, r.moved, r.removed, r.failed, r.bytes, r.planned,
          r.planned_bytes as "plannedBytes", r.missing, r.requests, r.requests_throttled as "requestsThrottled",
          r.requests_failed as "requestsFailed", r.secret_waits as "secretWaits",
@@ -70,17 +76,6 @@ export async function requestRun(db: Queryable, sourceId: string, trigger: RunRe
     [sourceId],
   );
   return active ? active.id : requestRun(db, sourceId, trigger);
-}
-
-/** Makes this worker the owner of an unfinished run; null when the run has ended. Earlier owners can commit no more. */
-export async function takeRun(db: Queryable, id: string, worker: string): Promise<{ attempt: number } | null> {
-  const [taken] = await db.query<{ attempt: number }>(
-    `update lockgate.run set state = 'running', attempt = attempt + 1, worker = $2,
-            started_at = coalesce(started_at, now()), heartbeat_at = now()
-      where id = $1 and state in ('queued', 'running') returning attempt`,
-    [id, worker],
-  );
-  return taken ?? null;
 }
 
 export async function noteCredentialVersion(db: Queryable, id: string, version: string): Promise<void> {
@@ -117,6 +112,7 @@ export async function finishRun(
       where id = $1 and attempt = $2 and state = 'running' returning source_id as "sourceId"`,
     [id, attempt, state, error ? JSON.stringify(error) : null, missing],
   );
+  if (ended[0]) await db.query('delete from lockgate.hand where run_id = $1', [id]);
   if (ended[0] && (state === 'failed' || state === 'completed' || state === 'needs_approval')) {
     await db.query(
       `update lockgate.source set failures = case when $2 then failures + 1 else 0 end,
@@ -128,6 +124,7 @@ export async function finishRun(
   }
   if (!ended[0] || state === 'needs_approval') return;
   await db.query('delete from lockgate.fetch_batch where run_id = $1', [id]);
+  await db.query('delete from lockgate.listing_part where run_id = $1', [id]);
   if (state !== 'completed') return;
   await db.query('update lockgate.source set last_completed_at = now() where id = $1', [ended[0].sourceId]);
   // Whatever still fails has failed again in this run; the rest was stored, removed or is no longer wanted.

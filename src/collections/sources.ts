@@ -31,6 +31,8 @@ export interface SourceSettings {
   readonly jitterSeconds: number;
   /** After so many failed runs in a row the schedule is not followed any more; null: it always is. */
   readonly pauseAfter: number | null;
+  /** Only workers with this label take it; null: any. */
+  readonly workerLabel: string | null;
 }
 
 export interface SourceRecord extends SourceSettings {
@@ -47,6 +49,8 @@ export interface SourceRecord extends SourceSettings {
   /** Since when the schedule is not followed, and why. */
   readonly pausedAt: Date | null;
   readonly pausedReason: string | null;
+  /** Whose quota its requests count against; null: it was never opened. */
+  readonly quota: string | null;
   readonly createdAt: Date;
 }
 
@@ -57,7 +61,7 @@ const SELECT = `
          s.credential_fields as "credentialFields", s.path, s.settings, s.include, s.exclude, s.max_bytes as "maxBytes",
          s.auto_sync as "autoSync", s.schedule, s.guard_documents as "guardDocuments",
          s.guard_share as "guardShare", s.jitter_seconds as "jitterSeconds", s.pause_after as "pauseAfter",
-         s.failures, s.paused_at as "pausedAt", s.paused_reason as "pausedReason", s.document_count as documents, s.byte_count as bytes,
+         s.worker_label as "workerLabel", s.quota, s.failures, s.paused_at as "pausedAt", s.paused_reason as "pausedReason", s.document_count as documents, s.byte_count as bytes,
          s.next_due_at as "nextDueAt", s.last_completed_at as "lastCompletedAt", s.created_at as "createdAt"
     from lockgate.source s
     join lockgate.collection c on c.id = s.collection_id`;
@@ -73,8 +77,8 @@ export async function addSource(
   await db.query(
     `insert into lockgate.source (id, collection_id, connector_type, credential_manager, credential_id, path, include,
        exclude, max_bytes, auto_sync, schedule, next_due_at, guard_documents, guard_share, settings,
-       credential_version, credential_fields, jitter_seconds, pause_after)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+       credential_version, credential_fields, jitter_seconds, pause_after, worker_label)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
     [
       id,
       collectionId,
@@ -95,6 +99,7 @@ export async function addSource(
       settings.credentialFields ? JSON.stringify(settings.credentialFields) : null,
       settings.jitterSeconds,
       settings.pauseAfter,
+      settings.workerLabel,
     ],
   );
   return findSource(db, workspace, id);
@@ -151,7 +156,7 @@ export async function updateSource(
   await db.query(
     `update lockgate.source set credential_manager = $2, credential_id = $3, credential_version = $4, credential_fields = $5,
             path = $6, settings = $7, include = $8, exclude = $9, max_bytes = $10, auto_sync = $11, schedule = $12,
-            next_due_at = $13, guard_documents = $14, guard_share = $15, jitter_seconds = $16, pause_after = $17
+            next_due_at = $13, guard_documents = $14, guard_share = $15, jitter_seconds = $16, pause_after = $17, worker_label = $18
       where id = $1`,
     [
       id,
@@ -171,8 +176,14 @@ export async function updateSource(
       settings.guardShare,
       settings.jitterSeconds,
       settings.pauseAfter,
+      settings.workerLabel,
     ],
   );
+}
+
+/** What requests of the source count against, as its connector says. */
+export async function noteQuota(db: Queryable, id: string, quota: string): Promise<void> {
+  await db.query('update lockgate.source set quota = $2 where id = $1', [id, quota]);
 }
 
 /** Has the schedule of a source not followed, or followed again: then it is due at once, and its failures are forgotten. */

@@ -25,6 +25,8 @@ export interface Connector<Credential, Location> {
   /** Names whose requests the source counts together: a bucket, or an app in a tenant. It holds no secret. */
   quotaOf(credential: Secret<Credential>, location: Location): string;
   open(credential: Secret<Credential>, location: Location, runtime: Runtime): Source;
+  /** Of snapshot listings that can begin anywhere: the position of the first page with keys after this one. */
+  positionAfter?(key: string): string;
 }
 
 export interface Capabilities {

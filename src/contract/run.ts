@@ -47,14 +47,31 @@ export type Outcome =
     }
   | { readonly kind: 'failed'; readonly entry: Entry; readonly code: string; readonly message: string };
 
-/** One step of the listing, written down as a whole. */
+/** A stretch of the key space, with a place of its own where its listing goes on. */
+export interface ListingPart {
+  readonly number: number;
+  /** The last key before the part; null: it begins with the first. */
+  readonly after: string | null;
+  /** The part's last key; null: it goes to the end. */
+  readonly upTo: string | null;
+  /** The first key behind `upTo`, which the part behind begins with. A listing that has another one there is in no order. */
+  readonly followedBy: string | null;
+  /** Where the listing goes on; null: at the beginning of the part. */
+  readonly position: string | null;
+  /** Every key of the part up to this one, in byte order, is dealt with. */
+  readonly through: string | null;
+}
+
+/** One step of the listing of a part, written down as a whole. */
 export interface Checkpoint {
+  readonly part: number;
   /** Where the listing goes on; null after the last page. */
   readonly position: string | null;
-  readonly listingComplete: boolean;
-  /** Every key up to this one, in byte order, is dealt with. */
+  readonly complete: boolean;
+  /** Every key of the part up to this one, in byte order, is dealt with. */
   readonly through: string | null;
-  readonly batches: readonly FetchBatch[];
+  /** Those that are `mine` are taken by who writes this; the others by whoever has time. */
+  readonly batches: readonly (FetchBatch & { readonly mine: boolean })[];
   /** Keys of the collection that the listing passed without seeing. */
   readonly missing: readonly string[];
   /** Keys of the collection that an unordered listing has seen. */
@@ -63,41 +80,60 @@ export interface Checkpoint {
   readonly moved: readonly Entry[];
   /** Entries that the listing says cannot be read. */
   readonly unreadable: readonly Entry[];
+  /** Entries whose fetch has failed before and was put off. */
+  readonly putOff: readonly Entry[];
   readonly figures: Partial<RunFigures>;
 }
 
 /**
- * What a run reads and writes. Every write checks that this attempt still owns the run and throws `run_lost` when
- * another took it over, so a late worker cannot commit.
+ * What each of the processes at work on a run reads and writes. Every write throws `run_lost` when the run has ended or this
+ * hand was given up for dead and others may have its batches, so a late worker cannot commit.
  */
-export interface RunStore {
-  progress(): Promise<{
-    position: string | null;
-    through: string | null;
-    listingComplete: boolean;
-    nextBatch: number;
-    approved: boolean;
-    unordered: boolean;
-  }>;
-  /** Begins the listing anew, in whatever order it comes. What a complete one has not seen is missing. */
-  restartUnordered(): Promise<void>;
-  /** Up to `limit` rows with keys after `after` and up to `upTo` (null: no bound), in byte order. */
-  indexRange(after: string | null, upTo: string | null, limit: number): Promise<IndexRow[]>;
+export interface HandStore {
+  /** Takes up to `limit` batches that nobody has. */
+  takeBatches(limit: number): Promise<FetchBatch[]>;
+  /** Batches of the run that are not settled, and those among them that nobody has. */
+  leftBatches(): Promise<{ left: number; free: number }>;
   indexRows(keys: readonly string[]): Promise<IndexRow[]>;
-  pendingBatches(): Promise<FetchBatch[]>;
-  /** The source's mirror: what its listings of changes say that it has. */
-  readonly mirror: Mirror;
-  checkpoint(step: Checkpoint): Promise<void>;
   /** Says that these contents are about to be stored, or are there and about to be referred to: nobody removes them now. */
   keepContent(sha256s: readonly string[]): Promise<void>;
   /** Documents, their changes and the settled batches become visible together. */
   commit(outcomes: readonly Outcome[], settledBatches: readonly number[]): Promise<void>;
+  /** Whether somebody asked this run to stop. Also tells the database that this hand is alive. */
+  heartbeat(): Promise<{ cancelRequested: boolean }>;
+}
+
+/** What a listing is compared with, and where its steps are written down. */
+export interface ListingStore {
+  /** Up to `limit` rows with keys after `after` and up to `upTo` (null: no bound), in byte order. */
+  indexRange(after: string | null, upTo: string | null, limit: number): Promise<IndexRow[]>;
+  indexRows(keys: readonly string[]): Promise<IndexRow[]>;
+  /** Those of these entries whose fetch has failed and is not tried again in this run. */
+  putOff(entries: readonly Entry[]): Promise<ReadonlySet<Entry>>;
+  checkpoint(step: Checkpoint): Promise<void>;
+  /** Begins the listing anew, in whatever order it comes and in one part. What a complete one has not seen is missing. */
+  restartUnordered(): Promise<void>;
+  /** Has a part end earlier, and adds the parts that follow; together they cover what it had. */
+  splitPart(of: Pick<ListingPart, 'number' | 'upTo' | 'followedBy'>, parts: readonly ListingPart[]): Promise<void>;
+}
+
+/** What the hand that leads a run reads and writes beside: the listing and its end. A hand that leads no more can write nothing. */
+export interface RunStore extends HandStore, ListingStore {
+  progress(): Promise<{
+    /** Parts whose listing is not complete. */
+    parts: readonly ListingPart[];
+    listingComplete: boolean;
+    nextBatch: number;
+    nextPart: number;
+    approved: boolean;
+    unordered: boolean;
+  }>;
+  /** The source's mirror: what its listings of changes say that it has. */
+  readonly mirror: Mirror;
   /** How many documents are marked missing, and how many the source has. */
   missingShare(): Promise<{ missing: number; documents: number }>;
   /** Removes up to `limit` documents marked missing, with their changes. Returns how many. */
   removeMissing(limit: number): Promise<number>;
-  /** Whether somebody asked this run to stop. Also tells the database that the run is alive. */
-  heartbeat(): Promise<{ cancelRequested: boolean }>;
 }
 
 /** What a source has, kept up by its listings of changes. */

@@ -28,7 +28,7 @@ export function openPool(
   return {
     query: <Row>(text: string, values: readonly unknown[] = []) =>
       pools.use((pool) => pool.query(text, [...values]).then(rowsOf<Row>)),
-    transaction: (work) => pools.use((pool) => transaction(pool, work)),
+    transaction: (work) => pools.use((pool) => again(() => transaction(pool, work))),
     tryLock: (key) => pools.use((pool) => tryLock(pool, key)),
     [Symbol.asyncDispose]: async () => {
       await pools.end();
@@ -124,6 +124,20 @@ async function orUnavailable<T>(work: Promise<T>): Promise<T> {
       `The database does not answer (${code ?? 'connection lost'}).`,
       'Check that PostgreSQL is up and DATABASE_URL is right.',
     );
+  }
+}
+
+const ATTEMPTS = 5;
+/** PostgreSQL ended the transaction because of another one that was under way at the same time. */
+const CONFLICTS: readonly string[] = ['40001', '40P01'];
+
+async function again<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let n = 1; ; n++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (n === ATTEMPTS || !CONFLICTS.includes((error as { code?: string }).code ?? '')) throw error;
+    }
   }
 }
 

@@ -78,6 +78,10 @@ export class Limits {
 export interface OpenedSource {
   readonly source: Source;
   readonly listing: Capabilities['listing'];
+  /** Where the listing begins after a key; absent: it begins at its beginning only. */
+  readonly positionAfter?: (key: string) => string;
+  /** Whose quota its requests count against. */
+  readonly quota: string;
   /** The version of the credential that is in use; another one after a rotation. */
   credentialVersion(): string;
 }
@@ -93,7 +97,8 @@ export async function openSource(request: SourceRequest, parts: SourceParts): Pr
   const accessed = await access(request, parts);
   let version = accessed.ref.version;
   const credential = parsed(connector, accessed);
-  const limit = parts.limits.of(`${connector.type} ${connector.quotaOf(credential, location)}`);
+  const quota = `${connector.type} ${connector.quotaOf(credential, location)}`;
+  const limit = parts.limits.of(quota);
   const runtime: Runtime = { ...parts.runtime, slowDown: (ms) => limit.pause(ms) };
   const first = connector.open(credential, location, runtime);
   const renewed = withRenewal(first, async () => {
@@ -107,7 +112,14 @@ export async function openSource(request: SourceRequest, parts: SourceParts): Pr
   const limited = withLimit(metered, limit);
   const retried = withRetry(limited, connector.capabilities.ranges, parts.runtime.clock);
   const { listing } = connector.capabilities;
-  return { source: withVerification(retried), listing, credentialVersion: () => version };
+  const { positionAfter } = connector;
+  return {
+    source: withVerification(retried),
+    listing,
+    ...(positionAfter ? { positionAfter } : {}),
+    quota,
+    credentialVersion: () => version,
+  };
 }
 
 /** What a source names, as the connector understands it. Throws `InputError` for a bad path and for bad settings. */

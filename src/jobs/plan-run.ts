@@ -1,3 +1,4 @@
+import { openIndex } from '../collections/listing-index.ts';
 import {
   addPlanItems,
   clearPlan,
@@ -7,14 +8,13 @@ import {
   type PlanItem,
   plannedFor,
 } from '../collections/plans.ts';
-import { openRunStore } from '../collections/run-store.ts';
 import { findSource, type SourceRecord } from '../collections/sources.ts';
 import type { Entry } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
-import { describeError, LockgateError } from '../contract/errors.ts';
-import type { Checkpoint, IndexRow, RunStore } from '../contract/run.ts';
+import { describeError } from '../contract/errors.ts';
+import type { Checkpoint, IndexRow, ListingStore } from '../contract/run.ts';
 import { DEFAULT_LIMITS } from '../sync/limits.ts';
-import { listAndPlan } from '../sync/lister.ts';
+import { FROM_THE_BEGINNING, listAndPlan } from '../sync/lister.ts';
 import { followChanges, memoryMirror, withMirror } from '../sync/mirror.ts';
 import type { Plan } from '../sync/plan.ts';
 import { compileSelection, type Exclusion } from '../sync/selection.ts';
@@ -68,20 +68,25 @@ async function list(parts: PlanParts, planId: string, record: SourceRecord, sign
       limits: DEFAULT_LIMITS,
       signal,
       now: Date.now,
-      submit: async () => undefined,
+      outlet: {
+        reserve: () => true,
+        take: () => undefined,
+        offered: async () => undefined,
+        settled: async () => undefined,
+      },
     },
-    { position: null, through: null, nextBatch: 0, unordered: false },
+    FROM_THE_BEGINNING,
   );
   await writer.finish();
 }
 
 /** Takes the place of a run's store: reads the index, and writes a plan instead of doing something. */
 class PlanWriter {
-  readonly store: RunStore;
+  readonly store: ListingStore;
   readonly select: (entry: Pick<Entry, 'path' | 'size'>) => Exclusion | null;
   readonly #db: Database;
   readonly #planId: string;
-  readonly #index: RunStore;
+  readonly #index: ReturnType<typeof openIndex>;
   #skipped: PlanItem[] = [];
   /** Keys that a listing without order has seen; null while it has one. */
   #seen: Set<string> | null = null;
@@ -95,20 +100,13 @@ class PlanWriter {
       if (reason) this.#skip(entry as Entry, WHY[reason]);
       return reason;
     };
-    // Of no run: it only reads the index of the source.
-    this.#index = openRunStore(db, { id: planId, attempt: 0, sourceId: record.id, collectionId: record.collectionId });
-    const unused = async (): Promise<never> => {
-      throw new LockgateError('internal', 'A plan does nothing.');
-    };
+    this.#index = openIndex(db, record.id);
     this.store = {
       ...this.#index,
-      progress: unused,
-      commit: unused,
-      keepContent: unused,
-      removeMissing: unused,
-      missingShare: unused,
-      pendingBatches: async () => [],
-      heartbeat: async () => ({ cancelRequested: false }),
+      // Whether something is tried again is decided when it is done.
+      putOff: async () => new Set(),
+      // The listing of a plan stays whole.
+      splitPart: async () => undefined,
       restartUnordered: async () => {
         this.#seen = new Set();
         this.#skipped = [];

@@ -1,9 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
+import { labelFor } from '../collections/workers.ts';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 
-const CRAWL = 'crawl';
+const RUN = 'run';
 const TASK = 'task';
 const WEBHOOK = 'webhook';
 /** A worker that sends no heartbeat for this long is dead, and its job is given to another. */
@@ -11,6 +12,8 @@ const HEARTBEAT_SECONDS = 20;
 /** A job may take this long before it is given to another worker, which goes on from its checkpoint. */
 const EXPIRE_SECONDS = 23 * 3600;
 const TASK_SECONDS = 3600;
+/** A finished job says nothing that the run does not. */
+const KEPT_SECONDS = 3600;
 const POLL_MS = 100;
 
 /** What only a worker can do, because it takes a credential. */
@@ -22,16 +25,26 @@ export type TaskResult =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: { code: string; message: string; hint?: string } };
 
-/** The queue of what workers do. A job names what it is about and holds nothing else. */
+/** Of which sources a worker takes work. */
+export interface Labels {
+  readonly labels: readonly string[];
+  /** Not of those that ask for no label. */
+  readonly onlyLabels: boolean;
+}
+
+/**
+ * The queue of what workers do, one for each label that sources ask for and one for those that ask for none. A job names what it
+ * is about and holds nothing else.
+ */
 export interface CrawlQueue extends AsyncDisposable {
-  /** Queues the run; with `tx`, when that transaction commits. */
+  /** Queues the run unless it is queued; with `tx`, when that transaction commits. */
   send(runId: string, tx?: Queryable): Promise<void>;
   /** Executes jobs as they come, until stopped. A handler that throws has its job tried again. */
-  work(concurrency: number, handle: (runId: string) => Promise<void>): Promise<void>;
+  work(labels: Labels, concurrency: number, handle: (runId: string) => Promise<void>): Promise<void>;
   /** Has a worker do something, and resolves with what came of it. Throws `no_worker` when none takes it up in time. */
   ask(task: Task, timeoutMs: number): Promise<unknown>;
   /** Does what is asked, until stopped. */
-  answer(concurrency: number, handle: (task: Task) => Promise<TaskResult>): Promise<void>;
+  answer(labels: Labels, concurrency: number, handle: (task: Task) => Promise<TaskResult>): Promise<void>;
   /** Has a worker tell a webhook what is new; one job for each at a time. */
   tell(webhookId: string): Promise<void>;
   workWebhooks(concurrency: number, handle: (webhookId: string) => Promise<void>): Promise<void>;
@@ -50,16 +63,7 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
   });
   boss.on('error', onError);
   await boss.start();
-  await boss.createQueue(CRAWL, {
-    retryLimit: 10,
-    retryDelay: 1,
-    retryBackoff: true,
-    retryDelayMax: 60,
-    heartbeatSeconds: HEARTBEAT_SECONDS,
-    expireInSeconds: EXPIRE_SECONDS,
-  });
-  // Somebody waits for the answer: it is not tried again behind their back.
-  await boss.createQueue(TASK, { retryLimit: 0, expireInSeconds: TASK_SECONDS, deleteAfterSeconds: TASK_SECONDS });
+  const names = new QueueNames(boss);
   await boss.createQueue(WEBHOOK, { policy: 'short', retryLimit: 0, expireInSeconds: TASK_SECONDS });
   const stop = () => boss.stop({ graceful: true, timeout: 60_000 });
   const workOn = async <T extends object>(name: string, concurrency: number, handle: (data: T) => Promise<unknown>) => {
@@ -71,11 +75,20 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
   };
   return {
     send: async (runId, tx) => {
-      await boss.send(CRAWL, { runId }, tx ? { db: adapt(tx) } : {});
+      const queue = await names.of(RUN, await labelFor(tx ?? db, { runId }));
+      await boss.send(queue, { runId }, { singletonKey: runId, ...(tx ? { db: adapt(tx) } : {}) });
     },
-    work: (concurrency, handle) => workOn<{ runId: string }>(CRAWL, concurrency, ({ runId }) => handle(runId)),
-    ask: (task, timeoutMs) => ask(boss, task, timeoutMs),
-    answer: (concurrency, handle) => workOn<Task>(TASK, concurrency, handle),
+    work: async (labels, concurrency, handle) => {
+      for (const queue of await names.all(RUN, labels))
+        await workOn<{ runId: string }>(queue, concurrency, ({ runId }) => handle(runId));
+    },
+    ask: async (task, timeoutMs) => {
+      const about = task.kind === 'plan' ? { planId: task.planId } : { sourceId: task.sourceId };
+      return ask(boss, await names.of(TASK, await labelFor(db, about)), task, timeoutMs);
+    },
+    answer: async (labels, concurrency, handle) => {
+      for (const queue of await names.all(TASK, labels)) await workOn<Task>(queue, concurrency, handle);
+    },
     tell: async (webhookId) => {
       await boss.send(WEBHOOK, { webhookId }, { singletonKey: webhookId });
     },
@@ -86,20 +99,58 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
   };
 }
 
-async function ask(boss: PgBoss, task: Task, timeoutMs: number): Promise<unknown> {
-  const id = await boss.send(TASK, task);
+/** The queues of each kind, made when they are first needed. */
+class QueueNames {
+  readonly #boss: PgBoss;
+  readonly #made = new Map<string, Promise<unknown>>();
+
+  constructor(boss: PgBoss) {
+    this.#boss = boss;
+  }
+
+  async of(kind: typeof RUN | typeof TASK, label: string | null): Promise<string> {
+    const name = label === null ? kind : `${kind}.${label}`;
+    const made = this.#made.get(name) ?? this.#boss.createQueue(name, OPTIONS[kind]);
+    this.#made.set(name, made);
+    await made;
+    return name;
+  }
+
+  all(kind: typeof RUN | typeof TASK, { labels, onlyLabels }: Labels): Promise<string[]> {
+    return Promise.all([...(onlyLabels ? [] : [null]), ...labels].map((label) => this.of(kind, label)));
+  }
+}
+
+const OPTIONS = {
+  [RUN]: {
+    // A run that waits stands in it once, however often it is sent.
+    policy: 'short',
+    retryLimit: 10,
+    retryDelay: 1,
+    retryBackoff: true,
+    retryDelayMax: 60,
+    heartbeatSeconds: HEARTBEAT_SECONDS,
+    expireInSeconds: EXPIRE_SECONDS,
+    deleteAfterSeconds: KEPT_SECONDS,
+  },
+  // Somebody waits for the answer: it is not tried again behind their back.
+  [TASK]: { retryLimit: 0, expireInSeconds: TASK_SECONDS, deleteAfterSeconds: TASK_SECONDS },
+} as const;
+
+async function ask(boss: PgBoss, queue: string, task: Task, timeoutMs: number): Promise<unknown> {
+  const id = await boss.send(queue, task);
   if (!id) throw noWorker();
   const until = Date.now() + timeoutMs;
   for (;;) {
     await wait(POLL_MS);
-    const job = await boss.getJobById<Task>(TASK, id);
+    const job = await boss.getJobById<Task>(queue, id);
     if (job?.state === 'completed') {
       const result = job.output as unknown as TaskResult;
       if (result.ok) return result.value;
       throw new LockgateError(result.error.code, result.error.message, result.error.hint);
     }
     if (!job || job.state === 'failed' || job.state === 'cancelled' || Date.now() >= until) {
-      if (job?.state === 'created') await boss.cancel(TASK, id).catch(() => undefined);
+      if (job?.state === 'created') await boss.cancel(queue, id).catch(() => undefined);
       throw noWorker();
     }
   }
@@ -109,7 +160,7 @@ function noWorker(): LockgateError {
   return new LockgateError(
     'no_worker',
     'No worker has done it in time.',
-    'Check that one runs: lockgate serve, or lockgate worker.',
+    'Check that one runs, with the label that the source asks for: lockgate workers list',
   );
 }
 

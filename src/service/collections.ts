@@ -3,10 +3,11 @@ import {
   createCollection,
   listCollections,
   removeCollection,
-  renameCollection,
   resolveCollection,
+  updateCollection,
 } from '../collections/collections.ts';
 import { findDocument, listDocuments } from '../collections/documents.ts';
+import { listCollectionFailures, retryFailures } from '../collections/failures.ts';
 import { listSources } from '../collections/sources.ts';
 import type { ServiceParts, Some } from './parts.ts';
 import { removeAllDocuments } from './removal.ts';
@@ -17,11 +18,13 @@ export function collectionOperations(
   | 'collections.list'
   | 'collections.create'
   | 'collections.get'
-  | 'collections.rename'
+  | 'collections.update'
   | 'collections.remove'
   | 'documents.list'
   | 'documents.get'
   | 'changes.list'
+  | 'failures.list'
+  | 'failures.retry'
 > {
   const { db } = parts;
   return {
@@ -31,9 +34,17 @@ export function collectionOperations(
       const collection = await resolveCollection(db, workspace, input.collection);
       return { ...collection, sourceList: await listSources(db, workspace, collection.id) };
     },
-    'collections.rename': async ({ workspace }, input) => {
-      const collection = await resolveCollection(db, workspace, input.collection);
-      return renameCollection(db, workspace, collection.id, input.name);
+    'collections.update': async ({ workspace }, { collection: name, ...change }) => {
+      const collection = await resolveCollection(db, workspace, name);
+      return updateCollection(db, workspace, { ...collection, ...definedOf(change) });
+    },
+    'failures.list': async ({ workspace }, { collection: name, limit }) => {
+      const collection = await resolveCollection(db, workspace, name);
+      return { items: await listCollectionFailures(db, collection.id, limit) };
+    },
+    'failures.retry': async ({ workspace }, { collection: name, path }) => {
+      const collection = await resolveCollection(db, workspace, name);
+      return { retried: await retryFailures(db, collection.id, path ?? null) };
     },
     'collections.remove': async ({ workspace }, input) => {
       const collection = await resolveCollection(db, workspace, input.collection);
@@ -57,4 +68,8 @@ export function collectionOperations(
       }
     },
   };
+}
+
+function definedOf<T extends object>(given: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never;
 }

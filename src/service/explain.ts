@@ -1,5 +1,6 @@
-import type { DocumentFailure, DocumentRecord } from '../collections/documents.ts';
+import type { DocumentRecord } from '../collections/documents.ts';
 import type { PathFacts } from '../collections/explain.ts';
+import type { FailureRecord } from '../collections/failures.ts';
 import type { SourceRecord } from '../collections/sources.ts';
 import { compileSelection, type Exclusion } from '../sync/selection.ts';
 
@@ -9,7 +10,7 @@ export interface Explanation {
   readonly message: string;
   readonly hint: string | null;
   readonly document: DocumentRecord | null;
-  readonly failure: DocumentFailure | null;
+  readonly failure: FailureRecord | null;
   readonly lastSeenAt: Date | null;
   readonly nextTryAt: Date | null;
 }
@@ -33,7 +34,10 @@ export function explainSelection(source: SourceRecord, facts: PathFacts): Explan
   const exclusion = compileSelection(source)({ path, size });
   if (failure) {
     const times = failure.attempts === 1 ? 'once' : `${failure.attempts} times`;
-    return as('failed', `It could not be fetched (tried ${times}): ${failure.message}`, 'The next run tries again.');
+    const hint = failure.givenUpAt
+      ? 'It is not tried any more until it changes, or until you say so: lockgate documents retry'
+      : 'The next run tries again.';
+    return as('failed', `It could not be fetched (tried ${times}): ${failure.message}`, hint);
   }
   if (exclusion && !document)
     return as('excluded', RULES[exclusion](source), 'Change the rules of the source to have it.');

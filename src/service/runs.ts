@@ -1,9 +1,10 @@
 import { resolveCollection } from '../collections/collections.ts';
-import { listFailures } from '../collections/documents.ts';
 import { explainPath } from '../collections/explain.ts';
+import { listFailures } from '../collections/failures.ts';
 import { createPlan, executablePlan, findPlan, listPlanItems } from '../collections/plans.ts';
 import { approveRun, cancelRun, findRun, listRuns, requestRun } from '../collections/runs.ts';
 import { findSource } from '../collections/sources.ts';
+import { listWorkers } from '../collections/workers.ts';
 import { explainSelection } from './explain.ts';
 import type { ServiceParts, Some } from './parts.ts';
 
@@ -17,6 +18,7 @@ export function runOperations(
   | 'runs.cancel'
   | 'runs.approve'
   | 'runs.retry'
+  | 'workers.list'
   | 'sources.plan'
   | 'sources.explain'
   | 'plans.get'
@@ -52,6 +54,7 @@ export function runOperations(
       await (await queue()).send(next);
       return findRun(db, workspace, next);
     },
+    'workers.list': async () => ({ items: await listWorkers(db) }),
     'sources.plan': async ({ workspace }, { id }) => {
       const source = await findSource(db, workspace, id);
       const planId = await createPlan(db, source.id);

@@ -130,6 +130,7 @@ function wishOf(source: SourceSettings): Omit<Wish, 'credentialId'> & { credenti
     guardShare: rest.guardShare,
     jitterSeconds: rest.jitterSeconds,
     pauseAfter: rest.pauseAfter,
+    workerLabel: rest.workerLabel,
   };
 }
 
@@ -170,6 +171,7 @@ export async function settingsOf(
       guardShare: wish.guardShare,
       jitterSeconds: wish.jitterSeconds,
       pauseAfter: wish.pauseAfter,
+      workerLabel: wish.workerLabel,
     },
     firstDueAt: autoSync ? firstDueAt : null,
   };

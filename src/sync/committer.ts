@@ -1,5 +1,5 @@
 import type { ContentStore } from '../contract/content-store.ts';
-import type { Outcome, RunStore } from '../contract/run.ts';
+import type { HandStore, Outcome } from '../contract/run.ts';
 import type { SyncLimits } from './limits.ts';
 
 /**
@@ -7,7 +7,7 @@ import type { SyncLimits } from './limits.ts';
  * One commit at a time. When one fails, everything after it fails with the same error.
  */
 export class Committer {
-  readonly #store: RunStore;
+  readonly #store: HandStore;
   readonly #content: ContentStore;
   readonly #limits: SyncLimits;
   readonly #onFailure: (error: unknown) => void;
@@ -18,7 +18,7 @@ export class Committer {
   #last: Promise<void> = Promise.resolve();
   #failed = false;
 
-  constructor(store: RunStore, content: ContentStore, limits: SyncLimits, onFailure: (error: unknown) => void) {
+  constructor(store: HandStore, content: ContentStore, limits: SyncLimits, onFailure: (error: unknown) => void) {
     this.#store = store;
     this.#content = content;
     this.#limits = limits;

@@ -17,9 +17,11 @@ export class Fetcher {
   readonly #limits: SyncLimits;
   readonly #signal: AbortSignal;
   readonly #onFatal: (error: unknown) => void;
+  readonly #onSettled: () => void;
   readonly #running = new Set<Promise<void>>();
   #waiting: { entry: Entry; batch: number }[] = [];
   #wake: (() => void)[] = [];
+  #reserved = 0;
   #awayInARow = 0;
 
   constructor(parts: {
@@ -29,6 +31,8 @@ export class Fetcher {
     limits: SyncLimits;
     signal: AbortSignal;
     onFatal: (error: unknown) => void;
+    /** Hears that an entry is settled. */
+    onSettled: () => void;
   }) {
     this.#source = parts.source;
     this.#content = parts.content;
@@ -36,15 +40,36 @@ export class Fetcher {
     this.#limits = parts.limits;
     this.#signal = parts.signal;
     this.#onFatal = parts.onFatal;
+    this.#onSettled = parts.onSettled;
     parts.signal.addEventListener('abort', () => this.#wakeAll());
   }
 
-  /** Takes a batch in; resolves when there is room for another. `entries` may be fewer than the batch has. */
-  async submit(batch: FetchBatch, entries: readonly Entry[] = batch.entries): Promise<void> {
+  /** Keeps room for so many entries until `release`. An idle one has room for any batch. */
+  reserve(entries: number): boolean {
+    if (!this.hasRoom(entries)) return false;
+    this.#reserved += entries;
+    return true;
+  }
+
+  release(entries: number): void {
+    this.#reserved -= entries;
+  }
+
+  hasRoom(entries: number): boolean {
+    const held = this.#waiting.length + this.#running.size + this.#reserved;
+    return held === 0 || held + entries <= this.#limits.unsettledEntries;
+  }
+
+  /** Whether everything that was taken in is settled. */
+  get isIdle(): boolean {
+    return this.#waiting.length + this.#running.size === 0;
+  }
+
+  /** Takes a batch in. `entries` may be fewer than the batch has. */
+  submit(batch: FetchBatch, entries: readonly Entry[] = batch.entries): void {
     this.#committer.open(batch.number, entries.length);
     for (const entry of entries) this.#waiting.push({ entry, batch: batch.number });
     this.#fill();
-    await this.#until(() => this.#waiting.length + this.#running.size < this.#limits.unsettledEntries);
   }
 
   /** Resolves when every entry taken in is settled, or when the run is aborted and every read has ended. */
@@ -73,6 +98,7 @@ export class Fetcher {
         this.#running.delete(work);
         this.#fill();
         this.#wakeAll();
+        this.#onSettled();
       });
       this.#running.add(work);
     }

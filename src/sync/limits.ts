@@ -4,8 +4,14 @@ export interface SyncLimits {
   readonly batchEntries: number;
   /** A batch is closed when its entries exceed this many bytes. */
   readonly batchBytes: number;
-  /** Entries listed but not yet settled, at which the listing waits. */
+  /** Entries that one process has taken and not yet settled. */
   readonly unsettledEntries: number;
+  /** Batches that nobody has yet, at which the listing waits. */
+  readonly offeredBatches: number;
+  /** Parts of one listing that are paged side by side. */
+  readonly listingParts: number;
+  /** Pages of a part, after each of which it is asked whether it should be split. */
+  readonly splitPages: number;
   /** Reads under way at once; the adaptive limit of the account is below it. */
   readonly concurrentReads: number;
   /** Outcomes that one transaction commits at the most. */
@@ -19,6 +25,8 @@ export interface SyncLimits {
   /** How often an uneventful listing is written down, in milliseconds. */
   readonly checkpointMs: number;
   readonly heartbeatMs: number;
+  /** How often it is looked whether others have left something to do, in milliseconds. */
+  readonly pollMs: number;
   /** Reads failing one after another because the source is away, at which the run gives up. */
   readonly unavailableInARow: number;
 }
@@ -27,6 +35,9 @@ export const DEFAULT_LIMITS: SyncLimits = {
   batchEntries: 256,
   batchBytes: 64 * 1024 * 1024,
   unsettledEntries: 4096,
+  offeredBatches: 64,
+  listingParts: 4,
+  splitPages: 16,
   concurrentReads: 64,
   commitOutcomes: 512,
   commitDelayMs: 200,
@@ -34,6 +45,7 @@ export const DEFAULT_LIMITS: SyncLimits = {
   removals: 1000,
   checkpointMs: 1000,
   heartbeatMs: 2000,
+  pollMs: 200,
   unavailableInARow: 64,
 };
 

@@ -1,85 +1,198 @@
-import type { Entry, Page, Source } from '../contract/connector.ts';
+import type { Page } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
-import type { Checkpoint, FetchBatch, RunFigures, RunStore } from '../contract/run.ts';
+import type { ListingPart } from '../contract/run.ts';
 import { compareKeys } from './key-order.ts';
-import type { SyncLimits } from './limits.ts';
+import type { Listing, Start } from './listing.ts';
+import { boundariesBetween } from './partition.ts';
 import { type Plan, planStretch, planUnordered } from './plan.ts';
-import type { Selection } from './selection.ts';
+import { Step } from './step.ts';
 
-/** Keys seen, at which a listing without order is written down. */
-const SEEN_KEPT = 10_000;
-
-export interface Listing {
-  readonly source: Source;
-  readonly store: RunStore;
-  readonly select: Selection;
-  readonly limits: SyncLimits;
-  readonly signal: AbortSignal;
-  readonly now: () => number;
-  /** Leaves of a stretch's plan what may be done; absent: all of it. */
-  readonly restrict?: (plan: Plan) => Promise<Plan>;
-  /** Takes batches that are written down; resolves when there is room for more. */
-  readonly submit: (batch: FetchBatch) => Promise<void>;
-}
-
-interface Start {
-  readonly position: string | null;
-  readonly through: string | null;
-  readonly nextBatch: number;
-  readonly unordered: boolean;
-}
+/** A whole listing that has not begun. */
+export const FROM_THE_BEGINNING: Start = {
+  parts: [{ number: 0, after: null, upTo: null, followedBy: null, position: null, through: null }],
+  nextPart: 1,
+  nextBatch: 0,
+  unordered: false,
+};
 
 /**
  * Pages through the listing from `start`, compares each page with the index, and writes each step down before its
- * fetches begin. Memory holds one page ahead, one stretch of the index and the batches that `submit` has taken. A listing
- * that turns out to come in another order than the index begins anew, and each of its pages is looked up instead.
+ * fetches begin. A long listing is split into parts that are paged side by side. For each part, memory holds one page ahead, one
+ * stretch of the index and what the outlet has taken. A listing that turns out to come in another order than the index begins
+ * anew in one part, and each of its pages is looked up instead.
  */
 export async function listAndPlan(listing: Listing, start: Start): Promise<void> {
-  const step = new Step(listing, start);
-  if (start.unordered || !(await listFrom(listing, start, step))) return listUnordered(listing, start, step);
-}
-
-async function listUnordered(listing: Listing, start: Start, step: Step): Promise<void> {
+  const numbers = { batch: start.nextBatch };
   if (!start.unordered) {
-    await step.writeWhatIsDone();
+    if (await new Parts(listing, start, numbers).list()) return;
+    // What is being fetched is known when its page comes again.
+    await listing.outlet.settled();
     await listing.store.restartUnordered();
   }
-  const position = start.unordered ? start.position : null;
-  await listFrom(listing, { ...start, position, unordered: true }, step);
+  const whole = start.unordered ? start : { ...FROM_THE_BEGINNING, unordered: true };
+  await new Parts(listing, whole, numbers).list();
 }
 
-/** False: the listing is out of order, and nothing was concluded from the page that shows it. */
-async function listFrom(listing: Listing, start: Start, step: Step): Promise<boolean> {
-  const { source, limits, signal, store, select, restrict = async (plan: Plan) => plan } = listing;
-  let position = start.position;
-  let ahead: Promise<Page> = source.listPage(position, signal);
-  for (;;) {
-    ahead.catch(() => undefined);
-    const page = await ahead;
-    if (!start.unordered && !isAscending(page.entries, step.through)) return false;
-    const next = page.next.kind === 'more' ? page.next.pageToken : null;
-    if (next !== null) {
-      if (next === position) throw invalid('The source repeated a page token, so its listing would never end.');
-      ahead = source.listPage(next, signal);
+/** The parts of one listing that are under way. */
+class Parts {
+  readonly #listing: Listing;
+  readonly #start: Start;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #active = new Set<Promise<void>>();
+  readonly #numbers: { batch: number };
+  #nextPart: number;
+  #ordered = true;
+  #failure: { error: unknown } | null = null;
+
+  constructor(listing: Listing, start: Start, numbers: { batch: number }) {
+    this.#listing = listing;
+    this.#start = start;
+    this.#numbers = numbers;
+    this.#nextPart = start.nextPart;
+    this.#signal = AbortSignal.any([listing.signal, this.#stop.signal]);
+  }
+
+  /** False: the listing is out of order, and nothing was concluded from the page that shows it. */
+  async list(): Promise<boolean> {
+    for (const part of this.#start.parts) this.#begin(part);
+    while (this.#active.size > 0) await Promise.all(this.#active);
+    if (!this.#ordered) return false;
+    if (this.#failure) throw this.#failure.error;
+    return true;
+  }
+
+  #begin(part: ListingPart): void {
+    const work = this.#list(part)
+      .catch((error) => {
+        this.#failure ??= { error };
+        this.#stop.abort(error);
+      })
+      .finally(() => this.#active.delete(work));
+    this.#active.add(work);
+  }
+
+  async #list(part: ListingPart): Promise<void> {
+    const { source, limits, now, positionAfter } = this.#listing;
+    const signal = this.#signal;
+    const step = new Step(this.#listing, part, this.#numbers);
+    let { upTo, followedBy }: End = part;
+    let position = part.position ?? (part.after === null ? null : (positionAfter?.(part.after) ?? null));
+    let ahead: Promise<Page> = source.listPage(position, signal);
+    let cuts: Promise<Cut[]> | null = null;
+    for (let pages = 1; ; pages++) {
       ahead.catch(() => undefined);
+      const page = within(await ahead, { upTo, followedBy });
+      if (!page || (!this.#start.unordered && !isAscending(page.entries, step.through))) return this.#outOfOrder();
+      const next = page.next.kind === 'more' ? page.next.pageToken : null;
+      if (next !== null) {
+        if (next === position) throw invalid('The source repeated a page token, so its listing would never end.');
+        ahead = source.listPage(next, signal);
+        ahead.catch(() => undefined);
+      }
+      await this.#plan(step, page, upTo);
+      step.pageDone(page.entries, next);
+      if (next === null || step.eventful || now() - step.writtenAt >= limits.checkpointMs) await step.write();
+      if (next === null) return;
+      position = next;
+      if (cuts && (await isSettled(cuts))) {
+        ({ upTo, followedBy } = await this.#split(part.number, await cuts, step.through, { upTo, followedBy }));
+        cuts = null;
+      } else if (pages % limits.splitPages === 0 && !cuts) cuts = this.#cutsAfter(step.through, upTo);
     }
-    if (start.unordered) {
+  }
+
+  #outOfOrder(): void {
+    this.#ordered = false;
+    this.#stop.abort(new Error('the listing is out of order'));
+  }
+
+  async #plan(step: Step, page: Page, upTo: string | null): Promise<void> {
+    const { store, select, restrict = async (plan: Plan) => plan } = this.#listing;
+    if (this.#start.unordered) {
       const rows = await store.indexRows(page.entries.map(({ key }) => key));
       step.add(await restrict({ ...planUnordered(page.entries, rows, select), missing: [] }));
-    } else {
-      for await (const plan of stretches(listing, page, step.through)) step.add(await restrict({ ...plan, seen: [] }));
+      return;
     }
-    step.pageDone(page.entries, next);
-    if (next === null || step.eventful || listing.now() - step.writtenAt >= limits.checkpointMs) await step.write();
-    if (next === null) return true;
-    position = next;
+    for await (const plan of stretches(this.#listing, page, step.through, upTo))
+      step.add(await restrict({ ...plan, seen: [] }));
   }
+
+  /** Where what is left of a part could be cut, while there is room for more parts; null: there is not. */
+  #cutsAfter(through: string | null, upTo: string | null): Promise<Cut[]> | null {
+    const { source, limits, positionAfter } = this.#listing;
+    const room = limits.listingParts - this.#active.size;
+    if (!positionAfter || this.#start.unordered || through === null || room <= 0) return null;
+    const firstAfter = async (key: string) => {
+      const [first] = (await source.listPage(positionAfter(key), this.#signal)).entries;
+      // A source that begins elsewhere than it was asked to cannot be cut.
+      if (first && compareKeys(first.key, key) <= 0) throw invalid('The listing begins before where it was asked to.');
+      return first?.key ?? null;
+    };
+    const find = async () => {
+      const found: Cut[] = [];
+      for (const after of await boundariesBetween(firstAfter, through, upTo, room + 1)) {
+        const first = await firstAfter(after);
+        if (first !== null) found.push({ after, first });
+      }
+      return found;
+    };
+    return find().catch(() => []);
+  }
+
+  /** Splits a part, and returns its new end. */
+  async #split(of: number, cuts: readonly Cut[], through: string | null, end: End): Promise<End> {
+    const room = Math.max(0, this.#listing.limits.listingParts - this.#active.size);
+    const good = cuts.filter(({ after }) => through === null || compareKeys(after, through) > 0).slice(0, room);
+    const [first] = good;
+    if (!first) return end;
+    const parts = good.map(({ after }, i) => ({
+      number: this.#nextPart++,
+      after,
+      ...(endAt(good[i + 1]) ?? end),
+      position: null,
+      through: after,
+    }));
+    const own = { upTo: first.after, followedBy: first.first };
+    await this.#listing.store.splitPart({ number: of, ...own }, parts);
+    for (const part of parts) this.#begin(part);
+    return own;
+  }
+}
+
+/** Where a listing is cut, and the first key behind. */
+interface Cut {
+  readonly after: string;
+  readonly first: string;
+}
+
+type End = Pick<ListingPart, 'upTo' | 'followedBy'>;
+
+function endAt(cut: Cut | undefined): End | null {
+  return cut ? { upTo: cut.after, followedBy: cut.first } : null;
+}
+
+/**
+ * A page of a part: without what lies behind the part's end. Null: what comes there is not what the part behind begins with, so
+ * that between the two something may be missing; the source lists in an order of its own, or has just changed there.
+ */
+function within(page: Page, { upTo, followedBy }: End): Page | null {
+  if (upTo === null) return page;
+  const at = page.entries.findIndex(({ key }) => compareKeys(key, upTo) > 0);
+  if (at < 0) return page.next.kind === 'end' ? null : page;
+  if (page.entries[at]?.key !== followedBy) return null;
+  return { entries: page.entries.slice(0, at), next: { kind: 'end' } };
 }
 
 /** Compares a page with the index in stretches of bounded length, also where the index has far more than the page. */
-async function* stretches(listing: Listing, page: Page, after: string | null): AsyncIterable<Plan> {
+async function* stretches(
+  listing: Listing,
+  page: Page,
+  after: string | null,
+  upTo: string | null,
+): AsyncIterable<Plan> {
   const { store, limits, select } = listing;
-  const pageEnd = page.next.kind === 'end' ? null : (page.entries.at(-1)?.key ?? after);
+  const pageEnd = page.next.kind === 'end' ? upTo : (page.entries.at(-1)?.key ?? after);
   if (pageEnd !== null && pageEnd === after) return;
   let from = after;
   let at = 0;
@@ -88,8 +201,7 @@ async function* stretches(listing: Listing, page: Page, after: string | null): A
     const full = rows.length === limits.indexRows;
     const end = full ? (rows.at(-1)?.key ?? null) : pageEnd;
     let stop = at;
-    while (stop < page.entries.length && (!full || compareKeys((page.entries[stop] as Entry).key, end ?? '') <= 0))
-      stop++;
+    while (stop < page.entries.length && (!full || compareKeys(page.entries[stop]?.key ?? '', end ?? '') <= 0)) stop++;
     yield planStretch(page.entries.slice(at, stop), rows, select);
     if (!full) return;
     at = stop;
@@ -97,117 +209,20 @@ async function* stretches(listing: Listing, page: Page, after: string | null): A
   }
 }
 
-/** What has been listed since the last checkpoint. */
-class Step {
-  through: string | null;
-  writtenAt: number;
-  readonly #listing: Listing;
-  #position: string | null;
-  #nextBatch: number;
-  #fetch: Entry[] = [];
-  #missing: string[] = [];
-  #moved: Entry[] = [];
-  #seen: string[] = [];
-  #unreadable: Entry[] = [];
-  #figures: Partial<RunFigures> = {};
-
-  constructor(listing: Listing, start: Start) {
-    this.#listing = listing;
-    this.through = start.through;
-    this.#position = start.position;
-    this.#nextBatch = start.nextBatch;
-    this.writtenAt = listing.now();
-  }
-
-  get eventful(): boolean {
-    return (
-      this.#fetch.length + this.#missing.length + this.#moved.length + this.#unreadable.length > 0 ||
-      this.#seen.length > SEEN_KEPT
-    );
-  }
-
-  add(plan: Plan): void {
-    for (const entry of plan.fetch) this.#fetch.push(entry);
-    for (const key of plan.missing) this.#missing.push(key);
-    for (const entry of plan.moved) this.#moved.push(entry);
-    for (const key of plan.seen) this.#seen.push(key);
-    for (const entry of plan.unreadable) this.#unreadable.push(entry);
-    this.#count({ unchanged: plan.unchanged, moved: plan.moved.length, excluded: plan.excluded });
-  }
-
-  pageDone(entries: readonly Entry[], next: string | null): void {
-    this.#count({ pages: 1, listed: entries.length });
-    this.through = entries.at(-1)?.key ?? this.through;
-    this.#position = next;
-  }
-
-  /** Before the listing begins anew: batches that were planned stay. */
-  async writeWhatIsDone(): Promise<void> {
-    if (this.#position !== null) await this.write();
-    this.through = null;
-    this.#position = null;
-  }
-
-  async write(): Promise<void> {
-    const batches = cutBatches(this.#fetch, this.#nextBatch, this.#listing.limits);
-    this.#nextBatch += batches.length;
-    this.#count({ planned: this.#fetch.length, plannedBytes: this.#fetch.reduce((sum, entry) => sum + entry.size, 0) });
-    const step: Checkpoint = {
-      position: this.#position,
-      listingComplete: this.#position === null,
-      through: this.through,
-      batches,
-      missing: this.#missing,
-      moved: this.#moved,
-      seen: this.#seen,
-      unreadable: this.#unreadable,
-      figures: this.#figures,
-    };
-    this.#fetch = [];
-    this.#missing = [];
-    this.#moved = [];
-    this.#seen = [];
-    this.#unreadable = [];
-    this.#figures = {};
-    await this.#listing.store.checkpoint(step);
-    this.writtenAt = this.#listing.now();
-    for (const batch of batches) await this.#listing.submit(batch);
-    this.#listing.signal.throwIfAborted();
-  }
-
-  #count(more: Partial<RunFigures>): void {
-    for (const [name, value] of Object.entries(more) as [keyof RunFigures, number][]) {
-      this.#figures[name] = (this.#figures[name] ?? 0) + value;
-    }
-  }
-}
-
-function cutBatches(entries: readonly Entry[], first: number, limits: SyncLimits): FetchBatch[] {
-  const batches: FetchBatch[] = [];
-  let open: Entry[] = [];
-  let bytes = 0;
-  const close = () => {
-    if (open.length > 0) batches.push({ number: first + batches.length, entries: open });
-    open = [];
-    bytes = 0;
-  };
-  for (const entry of entries) {
-    open.push(entry);
-    bytes += entry.size;
-    if (open.length >= limits.batchEntries || bytes >= limits.batchBytes) close();
-  }
-  close();
-  return batches;
-}
-
 /** Whether keys ascend; of a listing where they do not, gaps do not tell what is gone. */
-function isAscending(entries: readonly Entry[], through: string | null): boolean {
+function isAscending(entries: Page['entries'], through: string | null): boolean {
   let last = through;
   for (const { key } of entries) {
     if (last !== null && compareKeys(last, key) >= 0) return false;
     last = key;
   }
   return true;
+}
+
+const PENDING = Symbol('pending');
+
+async function isSettled(work: Promise<unknown>): Promise<boolean> {
+  return (await Promise.race([work, Promise.resolve(PENDING)])) !== PENDING;
 }
 
 function invalid(message: string): ConnectorError {

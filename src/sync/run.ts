@@ -1,13 +1,11 @@
 import type { Capabilities, Clock, Source } from '../contract/connector.ts';
 import type { ContentStore } from '../contract/content-store.ts';
-import { LockgateError } from '../contract/errors.ts';
-import type { FetchBatch, RunStore } from '../contract/run.ts';
-import { Committer } from './committer.ts';
-import { Fetcher } from './fetcher.ts';
+import type { RunStore } from '../contract/run.ts';
+import { Hand } from './hand.ts';
 import { DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from './limits.ts';
 import { listAndPlan } from './lister.ts';
 import { followChanges, withMirror } from './mirror.ts';
-import { type Plan, sameVersion } from './plan.ts';
+import type { Plan } from './plan.ts';
 import type { Selection } from './selection.ts';
 
 export interface RunParts {
@@ -21,6 +19,8 @@ export interface RunParts {
   readonly limits?: SyncLimits;
   /** Leaves of what the listing asks for what may be done; absent: all of it. */
   readonly restrict?: (plan: Plan) => Promise<Plan>;
+  /** Where the source's listing begins after a key; absent: only from its beginning. */
+  readonly positionAfter?: (key: string) => string;
 }
 
 export interface RunResult {
@@ -29,30 +29,21 @@ export interface RunResult {
   readonly missing: number;
 }
 
-/** Somebody asked for the run to stop. */
-export class RunCancelled extends LockgateError {
-  constructor() {
-    super('run_cancelled', 'The run was cancelled.');
-  }
-}
-
 /**
- * One pass over one source, from its last checkpoint: takes up the batches that were left, lists on, fetches, and
+ * One pass over one source, from its last checkpoint: lists on, fetches what nobody else fetches, waits for what others do, and
  * removes what a complete listing did not have. Throws what ended it early; all that was committed stays, and another
  * call goes on from there.
  */
 export async function executeRun(parts: RunParts, outer: AbortSignal): Promise<RunResult> {
-  const { store, clock, limits = DEFAULT_LIMITS } = parts;
-  const stop = new AbortController();
-  const signal = AbortSignal.any([outer, stop.signal]);
+  const { store, limits = DEFAULT_LIMITS } = parts;
   const progress = await store.progress();
-  const beats = beat(store, clock, limits.heartbeatMs, stop);
+  const hand = new Hand(parts, outer);
   try {
-    if (!progress.approved) await fetchAll(parts, limits, progress, signal, stop);
-    signal.throwIfAborted();
-    return await removeMissing(parts, limits, progress.approved, signal);
+    if (!progress.approved) await fetchAll(parts, limits, progress, hand);
+    hand.signal.throwIfAborted();
+    return await removeMissing(parts, limits, progress.approved, hand.signal);
   } finally {
-    await beats.end();
+    await hand.end();
   }
 }
 
@@ -60,42 +51,44 @@ async function fetchAll(
   parts: RunParts,
   limits: SyncLimits,
   progress: Awaited<ReturnType<RunStore['progress']>>,
-  signal: AbortSignal,
-  stop: AbortController,
+  hand: Hand,
 ): Promise<void> {
-  const { source, store, content, select, clock } = parts;
-  const onFatal = (error: unknown) => stop.abort(error);
-  const committer = new Committer(store, content, limits, onFatal);
-  const fetcher = new Fetcher({ source, content, committer, limits, signal, onFatal });
+  let listed = progress.listingComplete;
+  const listing = listed ? Promise.resolve() : list(parts, limits, progress, hand);
+  listing.then(
+    () => {
+      listed = true;
+      hand.wake();
+    },
+    (error) => hand.stop(error),
+  );
   try {
-    for (const batch of await store.pendingBatches()) await fetcher.submit(batch, await unsettled(store, batch));
-    if (!progress.listingComplete) {
-      const submit = (batch: FetchBatch) => fetcher.submit(batch);
-      // Once for a run: what changes at the source after this is for the next one.
-      if (parts.listing === 'delta' && progress.position === null) await followChanges(source, store.mirror, signal);
-      const listed = parts.listing === 'delta' ? withMirror(source, store.mirror) : source;
-      const restrict = parts.restrict ? { restrict: parts.restrict } : {};
-      const listing = { source: listed, store, select, limits, signal, now: clock.now, submit, ...restrict };
-      await listAndPlan(listing, progress);
-    }
+    await hand.work(async () => listed && (await parts.store.leftBatches()).left === 0);
   } catch (error) {
-    stop.abort(error);
+    hand.stop(error);
   } finally {
-    await fetcher.drain();
-    // Also when the run ends early: what is finished is not fetched again.
-    await committer.flush();
+    await listing.catch(() => undefined);
+    await hand.settle();
   }
-  signal.throwIfAborted();
 }
 
-/** The entries of a batch that an earlier attempt left: those already committed are not fetched again. */
-async function unsettled(store: RunStore, batch: FetchBatch) {
-  const rows = await store.indexRows(batch.entries.map((entry) => entry.key));
-  const known = new Map(rows.map((row) => [row.key, row]));
-  return batch.entries.filter((entry) => {
-    const row = known.get(entry.key);
-    return !row || !sameVersion(entry, row);
-  });
+async function list(
+  parts: RunParts,
+  limits: SyncLimits,
+  progress: Awaited<ReturnType<RunStore['progress']>>,
+  hand: Hand,
+): Promise<void> {
+  const { source, store, select, clock, restrict, positionAfter } = parts;
+  const { signal } = hand;
+  const isFresh = progress.parts.every(({ position }) => position === null);
+  // Once for a run: what changes at the source after this is for the next one.
+  if (parts.listing === 'delta' && isFresh) await followChanges(source, store.mirror, signal);
+  const listed = parts.listing === 'delta' ? withMirror(source, store.mirror) : source;
+  const listing = { source: listed, store, select, limits, signal, now: clock.now, outlet: hand };
+  await listAndPlan(
+    { ...listing, ...(restrict ? { restrict } : {}), ...(positionAfter ? { positionAfter } : {}) },
+    progress,
+  );
 }
 
 async function removeMissing(
@@ -111,25 +104,4 @@ async function removeMissing(
   }
   while ((await store.removeMissing(limits.removals)) > 0) signal.throwIfAborted();
   return { state: 'completed', missing: 0 };
-}
-
-/** Keeps telling the database that this run lives, and stops it when somebody cancels it or its store is lost. */
-function beat(store: RunStore, clock: Clock, everyMs: number, stop: AbortController): { end(): Promise<void> } {
-  const ended = new AbortController();
-  const loop = (async () => {
-    try {
-      for (;;) {
-        await clock.sleep(everyMs, ended.signal);
-        if ((await store.heartbeat()).cancelRequested) stop.abort(new RunCancelled());
-      }
-    } catch (error) {
-      if (!ended.signal.aborted) stop.abort(error);
-    }
-  })();
-  return {
-    end: async () => {
-      ended.abort();
-      await loop;
-    },
-  };
 }

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { readChanges } from '../../src/collections/changes.ts';
 import { createCollection } from '../../src/collections/collections.ts';
+import { takeRun } from '../../src/collections/hands.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
-import { requestRun, takeRun } from '../../src/collections/runs.ts';
+import { requestRun } from '../../src/collections/runs.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import type { Database } from '../../src/contract/database.ts';
 import type { Outcome, RunStore } from '../../src/contract/run.ts';
@@ -26,8 +27,8 @@ async function openSourceRun(db: Database, collectionId: string) {
   const runId = await requestRun(db, source.id, 'manual');
   const take = async (): Promise<RunStore> => {
     const taken = await takeRun(db, runId, 'test');
-    if (!taken) throw new Error('the run has ended');
-    return openRunStore(db, { id: runId, attempt: taken.attempt, sourceId: source.id, collectionId });
+    if (taken.kind !== 'taken') throw new Error('the run was not taken');
+    return openRunStore(db, { id: runId, attempt: taken.attempt, hand: taken.hand, sourceId: source.id, collectionId });
   };
   return { runId, take };
 }
@@ -41,7 +42,9 @@ test('a worker that has lost its run can write nothing any more', async () => {
   const owner = await take();
   const step = {
     position: null,
-    listingComplete: true,
+    part: 0,
+    complete: true,
+    putOff: [],
     through: 'z',
     batches: [],
     seen: [],

@@ -7,8 +7,9 @@ import { createToken } from '../../src/access/tokens.ts';
 import { openApi } from '../../src/api.ts';
 import { createLockgateClient } from '../../src/client/client.ts';
 import { createCollection } from '../../src/collections/collections.ts';
+import { takeRun } from '../../src/collections/hands.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
-import { requestRun, takeRun } from '../../src/collections/runs.ts';
+import { requestRun } from '../../src/collections/runs.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import { readConfig } from '../../src/config.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
@@ -53,8 +54,15 @@ test(`${READERS} readers follow the change feed while ${WORKERS} workers commit 
       const settings = { ...SOURCE_SETTINGS, path: `s3://bucket-${n}` };
       const source = await addSource(db, 'default', collection.id, settings, null);
       const id = await requestRun(db, source.id, 'manual');
-      const { attempt } = (await takeRun(db, id, 'test')) ?? { attempt: 0 };
-      return openRunStore(db, { id, attempt, sourceId: source.id, collectionId: collection.id });
+      const taken = await takeRun(db, id, 'test');
+      if (taken.kind !== 'taken') throw new Error('the run was not taken');
+      return openRunStore(db, {
+        id,
+        attempt: taken.attempt,
+        hand: taken.hand,
+        sourceId: source.id,
+        collectionId: collection.id,
+      });
     }),
   );
   const share = Math.floor(DOCUMENTS / WORKERS);

@@ -304,7 +304,7 @@ describe('the service', () => {
     expect((await call('documents.list', { collection: 'elsewhere' })).total).toBe(before);
     expect((await call('sources.list', {})).items).toEqual([]);
     await expect(call('sources.get', { id: source.id })).rejects.toMatchObject({ code: 'source_not_found' });
-    await call('collections.rename', { collection: 'elsewhere', name: 'renamed' });
+    await call('collections.update', { collection: 'elsewhere', name: 'renamed' });
     await call('collections.remove', { collection: 'renamed' });
     const { text: metrics } = await service.request('GET', '/metrics', { token: null });
     expect(Number(/^lockgate_documents_total\{outcome="added"\} (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(12);

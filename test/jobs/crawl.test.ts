@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { createCollection } from '../../src/collections/collections.ts';
+import { NO_CAPS } from '../../src/collections/hands.ts';
 import { findRun, requestRun } from '../../src/collections/runs.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
@@ -49,6 +50,7 @@ async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace 
     }),
     clock: systemClock,
     log: createLog('silent', String),
+    caps: NO_CAPS,
     worker: 'test',
   };
   return { parts, source };

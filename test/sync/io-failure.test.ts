@@ -55,6 +55,8 @@ function failingAt(rig: Rig, n: number): { calls: () => number; repair: () => vo
 /** A collection that has seen a first sync, and a bucket that has since gained, changed and lost objects. */
 async function prepared(): Promise<Rig> {
   const rig = await Rig.open();
+  // Whether a listing could be split is asked in vain without harm.
+  rig.limits = { ...rig.limits, listingParts: 1 };
   for (let i = 0; i < 14; i++) rig.bucket.put(`k${String(i).padStart(2, '0')}`, `first ${i}`);
   await rig.sync();
   for (const i of [0, 3, 9]) rig.bucket.delete(`k${String(i).padStart(2, '0')}`);

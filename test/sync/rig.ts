@@ -6,9 +6,11 @@ import { memoryTree } from '../../connectors/memory/tree.ts';
 import { systemClock } from '../../src/clock.ts';
 import { type Change, readChanges } from '../../src/collections/changes.ts';
 import { createCollection } from '../../src/collections/collections.ts';
-import { listDocuments, listFailures } from '../../src/collections/documents.ts';
+import { listDocuments } from '../../src/collections/documents.ts';
+import { listFailures } from '../../src/collections/failures.ts';
+import { takeRun } from '../../src/collections/hands.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
-import { finishRun, requestRun, takeRun } from '../../src/collections/runs.ts';
+import { finishRun, requestRun } from '../../src/collections/runs.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
 import type { Source } from '../../src/contract/connector.ts';
@@ -28,6 +30,10 @@ export const TIGHT: SyncLimits = {
   ...DEFAULT_LIMITS,
   batchEntries: 3,
   unsettledEntries: 7,
+  offeredBatches: 2,
+  listingParts: 3,
+  splitPages: 1,
+  pollMs: 5,
   concurrentReads: 3,
   commitOutcomes: 2,
   commitDelayMs: 1,
@@ -99,8 +105,14 @@ export class Rig implements AsyncDisposable {
 
   async resume(runId: string, signal: AbortSignal = new AbortController().signal) {
     const taken = await takeRun(this.db, runId, 'rig');
-    if (!taken) throw new Error('the run has ended');
-    const run = { id: runId, attempt: taken.attempt, sourceId: this.sourceId, collectionId: this.collectionId };
+    if (taken.kind !== 'taken') throw new Error('the run was not taken');
+    const run = {
+      id: runId,
+      attempt: taken.attempt,
+      hand: taken.hand,
+      sourceId: this.sourceId,
+      collectionId: this.collectionId,
+    };
     await using source = this.breakSource(this.#openSource());
     const result = await executeRun(
       {
@@ -112,6 +124,7 @@ export class Rig implements AsyncDisposable {
         guard: this.guard,
         clock: systemClock,
         limits: this.limits,
+        ...(this.connector.positionAfter ? { positionAfter: this.connector.positionAfter } : {}),
       },
       signal,
     );

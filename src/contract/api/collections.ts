@@ -8,6 +8,8 @@ import {
   ConnectorTypeShape,
   DocumentShape,
   ExplanationShape,
+  FailureShape,
+  LabelShape,
   listOf,
   PlanShape,
   pageOf,
@@ -35,6 +37,7 @@ export const SourceInput = z.strictObject({
   guardShare: z.number().min(0).max(1).default(0.5),
   jitterSeconds: z.int().min(0).max(86_400).default(0),
   pauseAfter: z.int().min(1).max(100_000).nullable().default(50),
+  workerLabel: LabelShape.nullable().default(null),
 });
 
 const SourceChange = z.strictObject({
@@ -51,6 +54,7 @@ const SourceChange = z.strictObject({
   guardShare: z.number().min(0).max(1).optional(),
   jitterSeconds: z.int().min(0).max(86_400).optional(),
   pauseAfter: z.int().min(1).max(100_000).nullable().optional(),
+  workerLabel: LabelShape.nullable().optional(),
 });
 
 const Definition = z.strictObject({
@@ -84,13 +88,33 @@ export const COLLECTION_API = {
     collection,
     CollectionShape.extend({ sourceList: z.array(SourceShape) }),
   ),
-  'collections.rename': endpoint(
+  'collections.update': endpoint(
     'PATCH',
     '/v1/collections/{collection}',
     'edit',
-    'Rename a collection',
-    collection.extend({ name: z.string().min(1).max(100) }),
+    'Give a collection another name, or another bound on what it may have',
+    collection.extend({
+      name: z.string().min(1).max(100).optional(),
+      maxDocuments: z.int().min(0).nullable().optional(),
+      maxBytes: z.int().min(0).nullable().optional(),
+    }),
     CollectionShape,
+  ),
+  'failures.list': endpoint(
+    'GET',
+    '/v1/collections/{collection}/failures',
+    'read',
+    'Documents that could not be fetched; those first that are not tried any more',
+    collection.extend({ limit: limit(1000, 100) }),
+    listOf(FailureShape),
+  ),
+  'failures.retry': endpoint(
+    'POST',
+    '/v1/collections/{collection}/failures/retry',
+    'edit',
+    'Have documents that could not be fetched tried again by the next run: all, or one',
+    collection.extend({ path: z.string().min(1).max(8192).optional() }),
+    z.object({ retried: z.number().int() }),
   ),
   'collections.remove': endpoint(
     'DELETE',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { endpoint } from './endpoint.ts';
 import { cursor, id, limit } from './inputs.ts';
-import { FailureShape, listOf, PlanItemShape, PlanShape, pageOf, RUN_STATES, RunShape } from './shapes.ts';
+import { FailureShape, listOf, PlanItemShape, PlanShape, pageOf, RUN_STATES, RunShape, WorkerShape } from './shapes.ts';
 
 /** What syncs did and would do. */
 export const RUN_API = {
@@ -51,6 +51,14 @@ export const RUN_API = {
     'Let a run that waits for approval remove what its source no longer has',
     id,
     RunShape,
+  ),
+  'workers.list': endpoint(
+    'GET',
+    '/v1/workers',
+    'read',
+    'The workers of the deployment, and how many runs they are at',
+    z.object({}),
+    listOf(WorkerShape),
   ),
   'runs.retry': endpoint(
     'POST',

@@ -33,6 +33,8 @@ export const CollectionShape = z
     sources: count,
     documents: count,
     bytes: count,
+    maxDocuments: count.nullable(),
+    maxBytes: count.nullable(),
     lastChange: count,
     createdAt: time,
   })
@@ -68,6 +70,8 @@ export const SourceShape = z
     guardShare: z.number().min(0).max(1),
     jitterSeconds: count,
     pauseAfter: count.nullable(),
+    workerLabel: z.string().nullable(),
+    quota: z.string().nullable(),
     failures: count,
     pausedAt: time.nullable(),
     pausedReason: z.string().nullable(),
@@ -98,6 +102,7 @@ export const RunShape = z
     trigger: z.enum(['manual', 'schedule']),
     state: z.enum(RUN_STATES),
     attempt: count,
+    waitsFor: z.enum(['credential', 'quota', 'workspace', 'worker']).nullable(),
     pages: count,
     listed: count,
     excluded: count,
@@ -129,14 +134,41 @@ export const FailureShape = z
     sourceId: z.uuid(),
     key: z.string(),
     path: z.string(),
+    version: z.string(),
     size: count,
     code: z.string(),
     message: z.string(),
     attempts: count,
     firstAt: time,
     lastAt: time,
+    nextAt: time.nullable(),
+    givenUpAt: time.nullable(),
   })
-  .meta({ id: 'Failure', description: 'A document that could not be fetched; the next run tries again.' });
+  .meta({
+    id: 'Failure',
+    description:
+      'A document that could not be fetched. Scheduled runs try again after nextAt; one that was given up waits for another version, or for somebody to have it tried again.',
+  });
+
+export const LabelShape = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,40}$/)
+  .meta({ description: 'A label of workers: lower-case letters, digits and hyphens.' });
+
+export const WorkerShape = z
+  .object({
+    id: z.string(),
+    labels: z.array(z.string()),
+    onlyLabels: z.boolean(),
+    concurrency: count,
+    version: z.string(),
+    startedAt: time,
+    heartbeatAt: time,
+    alive: z.boolean(),
+    leads: count,
+    helps: count,
+  })
+  .meta({ id: 'Worker' });
 
 export const DocumentShape = z
   .object({

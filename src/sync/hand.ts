@@ -1,0 +1,171 @@
+import type { Clock, Source } from '../contract/connector.ts';
+import type { ContentStore } from '../contract/content-store.ts';
+import { LockgateError } from '../contract/errors.ts';
+import type { FetchBatch, HandStore } from '../contract/run.ts';
+import { Committer } from './committer.ts';
+import { Fetcher } from './fetcher.ts';
+import { DEFAULT_LIMITS, type SyncLimits } from './limits.ts';
+import type { Outlet } from './listing.ts';
+import { sameVersion } from './plan.ts';
+
+export interface HandParts {
+  readonly source: Source;
+  readonly store: HandStore;
+  readonly content: ContentStore;
+  readonly clock: Clock;
+  readonly limits?: SyncLimits;
+}
+
+/** Somebody asked for the run to stop. */
+export class RunCancelled extends LockgateError {
+  constructor() {
+    super('run_cancelled', 'The run was cancelled.');
+  }
+}
+
+/** Batches that one process takes at once. */
+const BATCHES_AT_ONCE = 4;
+
+/** One process's part in the fetches of a run: takes batches, reads their entries side by side, commits. */
+export class Hand implements Outlet {
+  readonly #store: HandStore;
+  readonly #fetcher: Fetcher;
+  readonly #committer: Committer;
+  readonly #limits: SyncLimits;
+  readonly #clock: Clock;
+  readonly #stop = new AbortController();
+  readonly #ended = new AbortController();
+  readonly #beats: Promise<void>;
+  #offered = 0;
+  #isFull = false;
+  #wake: () => void = () => undefined;
+  readonly signal: AbortSignal;
+
+  constructor({ source, store, content, clock, limits = DEFAULT_LIMITS }: HandParts, outer: AbortSignal) {
+    this.#store = store;
+    this.#limits = limits;
+    this.#clock = clock;
+    this.signal = AbortSignal.any([outer, this.#stop.signal]);
+    const onFatal = (error: unknown) => this.stop(error);
+    this.#committer = new Committer(store, content, limits, onFatal);
+    const { signal } = this;
+    const onSettled = () => {
+      if (this.#fetcher.isIdle || (this.#isFull && this.#fetcher.hasRoom(limits.batchEntries))) this.wake();
+    };
+    this.#fetcher = new Fetcher({ source, content, committer: this.#committer, limits, signal, onFatal, onSettled });
+    this.#beats = this.#beat();
+  }
+
+  stop(why: unknown): void {
+    this.#stop.abort(why);
+    this.wake();
+  }
+
+  reserve(entries: number): boolean {
+    return this.#fetcher.reserve(entries);
+  }
+
+  take(batch: FetchBatch): void {
+    this.#fetcher.release(batch.entries.length);
+    this.#fetcher.submit(batch);
+  }
+
+  async offered(batches: number): Promise<void> {
+    this.#offered += batches;
+    while (this.#offered >= this.#limits.offeredBatches && !this.signal.aborted) {
+      this.#offered = (await this.#store.leftBatches()).free;
+      if (this.#offered < this.#limits.offeredBatches) return;
+      await this.#clock.sleep(this.#limits.pollMs, this.signal).catch(() => undefined);
+    }
+  }
+
+  async settled(): Promise<void> {
+    while (!this.signal.aborted) {
+      if (this.#fetcher.isIdle) await this.#committer.flush();
+      if ((await this.#store.leftBatches()).left === 0) return;
+      await this.#clock.sleep(this.#limits.pollMs, this.signal).catch(() => undefined);
+    }
+  }
+
+  /**
+   * Takes batches that nobody has, as there is room, until `isEnough`, or until `isDone` says that there is nothing to wait for:
+   * it is asked when there was nothing to take.
+   */
+  async work(isDone: () => Promise<boolean>, isEnough: () => boolean = () => false): Promise<void> {
+    while (!this.signal.aborted && !isEnough()) {
+      this.#isFull = !this.#fetcher.hasRoom(this.#limits.batchEntries);
+      if (!this.#isFull) {
+        const batches = await this.#store.takeBatches(this.#fetcher.isIdle ? BATCHES_AT_ONCE : 1);
+        for (const batch of batches) await this.#takeUp(batch);
+        if (batches.length > 0) continue;
+        if (this.#fetcher.isIdle) await this.#committer.flush();
+        if (await isDone()) return;
+      }
+      await this.#pause();
+    }
+  }
+
+  /** Has `work` look again at once. */
+  wake(): void {
+    this.#wake();
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#wake(), this.#limits.pollMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** Entries of a batch that an earlier hand committed are not fetched again. */
+  async #takeUp(batch: FetchBatch): Promise<void> {
+    const rows = await this.#store.indexRows(batch.entries.map((entry) => entry.key));
+    const known = new Map(rows.map((row) => [row.key, row]));
+    const entries = batch.entries.filter((entry) => {
+      const row = known.get(entry.key);
+      return !row || !sameVersion(entry, row);
+    });
+    this.#fetcher.submit(batch, entries);
+  }
+
+  /** Settles what was taken. Also when the run ends early: what is finished is not fetched again. */
+  async settle(): Promise<void> {
+    await this.#fetcher.drain();
+    await this.#committer.flush();
+  }
+
+  /** Settles what was taken, and says no more that it lives. */
+  async end(): Promise<void> {
+    await this.settle();
+    this.#ended.abort();
+    await this.#beats;
+  }
+
+  /** Keeps telling the database that this hand lives, and stops it when somebody cancels the run or its store is lost. */
+  async #beat(): Promise<void> {
+    try {
+      for (;;) {
+        await this.#clock.sleep(this.#limits.heartbeatMs, this.#ended.signal);
+        if ((await this.#store.heartbeat()).cancelRequested) this.stop(new RunCancelled());
+      }
+    } catch (error) {
+      if (!this.#ended.signal.aborted) this.stop(error);
+    }
+  }
+}
+
+/** Helps a run that another process leads, until nobody needs a hand or `signal` aborts; then what was taken is finished. */
+export async function helpRun(parts: HandParts, isEnough: () => boolean, signal: AbortSignal): Promise<void> {
+  const hand = new Hand(parts, signal);
+  try {
+    await hand.work(async () => (await parts.store.leftBatches()).free === 0, isEnough);
+  } catch (error) {
+    hand.stop(error);
+  } finally {
+    await hand.end();
+  }
+  hand.signal.throwIfAborted();
+}
