@@ -50,6 +50,8 @@ export interface Config {
   /** Whether the standard variables of OpenTelemetry ask for traces. */
   readonly tracing: boolean;
   readonly crew: CrewConfig;
+  /** How many days what grows is kept; zero: for ever. */
+  readonly retention: { readonly changesDays: number; readonly runsDays: number };
   /** How the API is served. */
   readonly http: HttpConfig;
   /** Null: as the command has it. */
@@ -77,6 +79,10 @@ export function readConfig(environment: Environment = process.env): Config {
     allowedEndpoints: allowedEndpoints(environment),
     tracing: tracing(environment),
     crew: crew(environment),
+    retention: {
+      changesDays: numberIn(environment, 'LOCKGATE_KEEP_CHANGES_DAYS', 0, 0, 36_500),
+      runsDays: numberIn(environment, 'LOCKGATE_KEEP_RUNS_DAYS', 90, 0, 36_500),
+    },
     http: http(environment),
     ambientCredentials: oneOf(environment, 'LOCKGATE_AMBIENT_CREDENTIALS', ['on', 'off'] as const, 'off') === 'on',
     logLevel: environment.LOCKGATE_LOG_LEVEL ? oneOf(environment, 'LOCKGATE_LOG_LEVEL', LOG_LEVELS, 'info') : null,

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { createCollection } from '../src/collections/collections.ts';
+import { takeDueSources } from '../src/collections/due-sources.ts';
 import { takeRun } from '../src/collections/hands.ts';
 import { finishRun, requestRun } from '../src/collections/runs.ts';
-import { addSource, dueSources, findSource, pauseSource } from '../src/collections/sources.ts';
+import { addSource, findSource, pauseSource } from '../src/collections/sources.ts';
 import type { Clock } from '../src/contract/connector.ts';
 import { nextAttempt, nextDueTime, parseCron, parseInterval } from '../src/jobs/due-time.ts';
 import type { CrawlQueue } from '../src/jobs/queue.ts';
@@ -102,7 +103,9 @@ test('of several schedulers one queues each due time, and what was missed runs o
   let now = start;
   const clock: Clock = { now: () => now, sleep: async () => undefined };
   const sent: string[] = [];
-  const queue = { send: async (runId: string) => void sent.push(runId) } as unknown as CrawlQueue;
+  const queue = {
+    sendAll: async (runs: { id: string }[]) => void sent.push(...runs.map(({ id }) => id)),
+  } as unknown as CrawlQueue;
   await addSource(
     db,
     'default',
@@ -157,10 +160,10 @@ test('a source that failed too often pauses with the reason, and is followed aga
     pausedAt: expect.any(Date),
     pausedReason: expect.stringContaining('It was rejected.'),
   });
-  expect(await dueSources(db, new Date(Date.now() + 3_600_000), 10)).toEqual([]);
+  expect(await takeDueSources(db, new Date(Date.now() + 3_600_000), 10)).toEqual([]);
   await pauseSource(db, id, null);
   expect(await findSource(db, 'default', id)).toMatchObject({ failures: 0, pausedAt: null, pausedReason: null });
-  expect((await dueSources(db, new Date(Date.now() + 1000), 10)).map((source) => source.id)).toEqual([id]);
+  expect((await takeDueSources(db, new Date(Date.now() + 1000), 10)).map((source) => source.id)).toEqual([id]);
   await pauseSource(db, id, 'Paused by hand.');
-  expect(await dueSources(db, new Date(Date.now() + 1000), 10)).toEqual([]);
+  expect(await takeDueSources(db, new Date(Date.now() + 1000), 10)).toEqual([]);
 });

@@ -60,6 +60,7 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
     'connectors/index.ts',
     'src/access',
     'src/audit',
+    'src/clock.ts',
     'src/collections',
     'src/jobs',
     'src/secrets',

@@ -1,4 +1,5 @@
 import { systemClock } from '../clock.ts';
+import { forget } from '../collections/retention.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
 import { collectGarbage } from '../jobs/collect-garbage.ts';
 import { requeueAbandoned, startScheduler } from '../jobs/scheduler.ts';
@@ -48,7 +49,7 @@ export function worker(options: { concurrency: number; schedule: boolean }): Pro
   }, 'info');
 }
 
-/** Once a day in each worker, of which one does it: content that nothing has referred to for a day goes. */
+/** Once a day in each worker, of which one does it: content that nothing has referred to for a day goes, and what is old. */
 async function collectDaily(app: App, signal: AbortSignal): Promise<void> {
   for (;;) {
     // Not all workers that were started together at once, and not while they start.
@@ -57,8 +58,9 @@ async function collectDaily(app: App, signal: AbortSignal): Promise<void> {
     try {
       const parts = { db: await app.database(), content: await app.content(), now: systemClock.now };
       app.log.info({ ...(await collectGarbage(parts, GRACE_SECONDS, signal)) }, 'content collected');
+      app.log.info({ ...(await forget(parts.db, app.config.retention, signal)) }, 'forgot what is old');
     } catch (error) {
-      if (!signal.aborted) app.log.warn({ error: describeError(error) }, 'content was not collected');
+      if (!signal.aborted) app.log.warn({ error: describeError(error) }, 'could not tidy up');
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Queryable } from '../contract/database.ts';
+import { LockgateError } from '../contract/errors.ts';
 
 /** One entry of a collection's change feed. */
 export interface Change {
@@ -15,12 +16,31 @@ export interface Change {
   readonly at: Date;
 }
 
-/** The changes after number `after`, in their order. A reader that goes on from the last number misses none. */
-export function readChanges(db: Queryable, collectionId: string, after: number, limit: number): Promise<Change[]> {
-  return db.query<Change>(
+/**
+ * The changes after number `after`, in their order. A reader that goes on from the last number misses none. Throws
+ * `changes_forgotten` when some of them are not kept any more.
+ */
+export async function readChanges(
+  db: Queryable,
+  collectionId: string,
+  after: number,
+  limit: number,
+): Promise<Change[]> {
+  const changes = await db.query<Change>(
     `select number, kind, document_id as "documentId", source_id as "sourceId", key, path, version, size,
             encode(sha256, 'hex') as sha256, at
        from lockgate.change where collection_id = $1 and number > $2 order by number limit $3`,
     [collectionId, after, limit],
+  );
+  if (changes[0]?.number === after + 1) return changes;
+  const [collection] = await db.query<{ forgotten: number }>(
+    'select forgotten_changes as forgotten from lockgate.collection where id = $1',
+    [collectionId],
+  );
+  if (!collection || after >= collection.forgotten) return changes;
+  throw new LockgateError(
+    'changes_forgotten',
+    `Changes up to ${collection.forgotten} are not kept any more.`,
+    'Note the lastChange of the collection, list its documents, and go on with the changes after that number.',
   );
 }

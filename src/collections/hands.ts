@@ -26,14 +26,19 @@ export type Taken =
   | { readonly kind: 'ended' };
 
 /**
- * Makes this worker lead an unfinished run, unless as many hands are at work already as may be. Who led it before can commit no
- * more; who helps goes on.
+ * Makes this worker lead an unfinished run, unless as many hands are at work already as may be, or the run has had another
+ * attempt than `after`. Who led it before can commit no more; who helps goes on.
  */
-export function takeRun(db: Database, id: string, worker: string, caps: Caps = NO_CAPS): Promise<Taken> {
+export function takeRun(
+  db: Database,
+  id: string,
+  worker: string,
+  caps: Caps = NO_CAPS,
+  after: number | null = null,
+): Promise<Taken> {
   return db.transaction(async (tx) => {
     await oneAtATime(tx);
-    await tx.query('delete from lockgate.hand where run_id = $1 and leads', [id]);
-    const of = await fullOf(tx, id, caps);
+    const of = await fullOf(tx, id, caps, true);
     if (of) {
       const waits = await tx.query(
         `update lockgate.run set waits_for = $2 where id = $1 and state in ('queued', 'running') returning id`,
@@ -44,10 +49,11 @@ export function takeRun(db: Database, id: string, worker: string, caps: Caps = N
     const [run] = await tx.query<{ attempt: number; stalled: number }>(
       `update lockgate.run set state = 'running', attempt = attempt + 1, stalled = stalled + 1, worker = $2, waits_for = null,
               started_at = coalesce(started_at, now()), heartbeat_at = now()
-        where id = $1 and state in ('queued', 'running') returning attempt, stalled`,
-      [id, worker],
+        where id = $1 and state in ('queued', 'running') and attempt = coalesce($3, attempt) returning attempt, stalled`,
+      [id, worker, after],
     );
     if (!run) return { kind: 'ended' };
+    await tx.query('delete from lockgate.hand where run_id = $1 and leads', [id]);
     await tx.query('insert into lockgate.listing_part (run_id, number) values ($1, 0) on conflict do nothing', [id]);
     return { kind: 'taken', ...run, hand: await addHand(tx, id, worker, true) };
   });
@@ -57,7 +63,7 @@ export function takeRun(db: Database, id: string, worker: string, caps: Caps = N
 export function joinRun(db: Database, id: string, worker: string, most: number, caps: Caps): Promise<string | null> {
   return db.transaction(async (tx) => {
     await oneAtATime(tx);
-    if (await fullOf(tx, id, caps)) return null;
+    if (await fullOf(tx, id, caps, false)) return null;
     const [fitting] = await tx.query(
       `select 1 from lockgate.run r
         where r.id = $1 and r.state = 'running' and not r.cancel_requested
@@ -150,15 +156,20 @@ async function oneAtATime(tx: Queryable): Promise<void> {
   await tx.query(`select pg_advisory_xact_lock(hashtextextended('lockgate hands', 0))`);
 }
 
-/** What has as many hands already as it may; null: there is room for one more on this run. */
-async function fullOf(tx: Queryable, run: string, caps: Caps): Promise<'credential' | 'quota' | 'workspace' | null> {
+/** What has as many hands already as it may; null: there is room for one more on this run. Who is to lead takes its leader's place. */
+async function fullOf(
+  tx: Queryable,
+  run: string,
+  caps: Caps,
+  leading: boolean,
+): Promise<'credential' | 'quota' | 'workspace' | null> {
   if (caps.perCredential + caps.perQuota + caps.perWorkspace === 0) return null;
   const [count] = await tx.query<{ credential: number; quota: number; workspace: number }>(
     `with at_work as (
        select c.workspace, s.credential_manager, s.credential_id, s.quota
          from lockgate.hand h join lockgate.run r on r.id = h.run_id
          join lockgate.source s on s.id = r.source_id join lockgate.collection c on c.id = s.collection_id
-        where h.heartbeat_at > now() - make_interval(secs => $2)
+        where h.heartbeat_at > now() - make_interval(secs => $2) and not (h.run_id = $1 and h.leads and $3)
      )
      select count(*) filter (where (a.workspace, a.credential_manager, a.credential_id) = (c.workspace, s.credential_manager, s.credential_id)) as credential,
             count(*) filter (where a.quota = s.quota) as quota,
@@ -166,7 +177,7 @@ async function fullOf(tx: Queryable, run: string, caps: Caps): Promise<'credenti
        from lockgate.run r join lockgate.source s on s.id = r.source_id join lockgate.collection c on c.id = s.collection_id
        left join at_work a on true
       where r.id = $1`,
-    [run, DEAD_AFTER_SECONDS],
+    [run, DEAD_AFTER_SECONDS, leading],
   );
   const over = (cap: number, hands: number | undefined) => cap > 0 && (hands ?? 0) >= cap;
   if (over(caps.perCredential, count?.credential)) return 'credential';
@@ -181,4 +192,9 @@ export async function waitingRuns(db: Queryable, limit: number): Promise<string[
     [limit],
   );
   return rows.map(({ id }) => id);
+}
+
+/** Ends every hand of a run but the one that leads it. */
+export async function dismissHelpers(db: Queryable, run: string): Promise<void> {
+  await db.query('delete from lockgate.hand where run_id = $1 and not leads', [run]);
 }

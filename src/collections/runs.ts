@@ -1,6 +1,7 @@
 import type { Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { RunState } from '../contract/run.ts';
+import { DEAD_AFTER_SECONDS } from './hands.ts';
 import { isId, newId } from './id.ts';
 
 export interface RunRecord {
@@ -173,6 +174,19 @@ export async function locateRun(
   return found ?? null;
 }
 
+/** How an unfinished run is led; null: it has ended. */
+export async function whoLeads(
+  db: Queryable,
+  id: string,
+): Promise<{ attempt: number; isLed: boolean; isSilent: boolean } | null> {
+  const [found] = await db.query<{ attempt: number; isLed: boolean; isSilent: boolean }>(
+    `select attempt, state = 'running' as "isLed", heartbeat_at < now() - make_interval(secs => $2) as "isSilent"
+       from lockgate.run where id = $1 and state in ('queued', 'running')`,
+    [id, DEAD_AFTER_SECONDS],
+  );
+  return found ?? null;
+}
+
 /** Ends a queued run, and asks a running one to stop. Throws `run_ended`. */
 export async function cancelRun(db: Queryable, run: RunRecord): Promise<void> {
   const cancelled = await db.query(
@@ -200,10 +214,11 @@ export async function approveRun(db: Queryable, run: RunRecord): Promise<void> {
 }
 
 /** Runs that nobody works on any more: queued without a job, or running without a heartbeat for `seconds`. */
-export function abandonedRuns(db: Queryable, seconds: number): Promise<{ id: string }[]> {
-  return db.query<{ id: string }>(
-    `select id from lockgate.run where (state = 'running' and heartbeat_at < now() - make_interval(secs => $1))
-        or (state = 'queued' and created_at < now() - make_interval(secs => $1))`,
+export function abandonedRuns(db: Queryable, seconds: number): Promise<{ id: string; label: string | null }[]> {
+  return db.query<{ id: string; label: string | null }>(
+    `select r.id, s.worker_label as label from lockgate.run r join lockgate.source s on s.id = r.source_id
+      where (r.state = 'running' and r.heartbeat_at < now() - make_interval(secs => $1))
+         or (r.state = 'queued' and r.created_at < now() - make_interval(secs => $1))`,
     [seconds],
   );
 }

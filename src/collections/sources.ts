@@ -233,20 +233,3 @@ export async function moveSource(db: Database, source: SourceRecord, collectionI
 export async function removeSource(db: Queryable, id: string): Promise<void> {
   await db.query('delete from lockgate.source where id = $1', [id]);
 }
-
-/** Sources whose time has come, the longest waiting first. */
-export function dueSources(db: Queryable, now: Date, limit: number): Promise<SourceRecord[]> {
-  return db.query<SourceRecord>(
-    `${SELECT} where s.auto_sync and s.removed_at is null and s.paused_at is null and s.next_due_at <= $1 order by s.next_due_at limit $2`,
-    [now, limit],
-  );
-}
-
-/** Moves a due time on. False when another scheduler did it first. */
-export async function advanceDueTime(db: Queryable, id: string, from: Date, to: Date | null): Promise<boolean> {
-  const moved = await db.query(
-    'update lockgate.source set next_due_at = $3 where id = $1 and next_due_at = $2 returning id',
-    [id, from, to],
-  );
-  return moved.length > 0;
-}

@@ -7,6 +7,7 @@ export interface OpenDatabase extends Database, AsyncDisposable {}
 
 const INT8 = 20;
 const CONNECT_TIMEOUT_MS = 15_000;
+const KEEP_ALIVE_MS = 10_000;
 
 const types = {
   getTypeParser: (oid: number, format?: string) =>
@@ -36,6 +37,13 @@ export function openPool(
     },
   };
 }
+
+/**
+ * What the server is to make of a process that the network keeps away or that hangs: what its transaction holds is free after
+ * half a minute, and its session ends soon after.
+ */
+const SESSION = `set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;
+  set tcp_user_timeout = '25s'; set idle_in_transaction_session_timeout = '30s'`;
 
 /** Several statements in one text have several results: the queue sends such ones. */
 function rowsOf<Row>(result: pg.QueryResult | pg.QueryResult[]): Row[] {
@@ -89,6 +97,10 @@ class LoggedInPools {
       types,
       application_name: 'lockgate',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      verify: (client: pg.PoolClient, done: (error?: Error) => void) =>
+        void client.query(SESSION).then(() => done(), done),
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     });
     // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
     pool.on('error', () => undefined);
@@ -98,7 +110,7 @@ class LoggedInPools {
 }
 
 /** PostgreSQL's classes for a lost connection and a server that goes down or comes up, and what sockets say of one that is not there. */
-const AWAY = /^(08...|57P0[123]|ECONN.*|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND)$/;
+const AWAY = /^(08...|25P03|57P0[123]|ECONN.*|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND)$/;
 
 /** A user, a password or a database that the server does not take: before anything was done. */
 const REFUSED: readonly string[] = ['28P01', '28000', '3D000'];

@@ -23,6 +23,8 @@ const STATUS: Readonly<Record<string, number>> = {
   no_worker: 504,
   identity_missing: 503,
   not_satisfiable: 416,
+  changes_forgotten: 410,
+  quota_exceeded: 409,
 };
 
 /** What a failure is over HTTP: never a stack, and nothing that is not one of our own words. */

@@ -1,5 +1,5 @@
 import { openHandStore } from '../collections/hand-store.ts';
-import { type Caps, joinRun, leaveRun, takeRun, yieldRun } from '../collections/hands.ts';
+import { type Caps, joinRun, leaveRun, yieldRun } from '../collections/hands.ts';
 import { type OwnedRun, openRunStore } from '../collections/run-store.ts';
 import { finishRun, locateRun, noteCredentialVersion, noteRequests } from '../collections/runs.ts';
 import { findSource, noteQuota, type SourceRecord } from '../collections/sources.ts';
@@ -14,11 +14,9 @@ import { helpRun, RunCancelled } from '../sync/hand.ts';
 import type { SyncLimits } from '../sync/limits.ts';
 import { executeRun } from '../sync/run.ts';
 import { compileSelection } from '../sync/selection.ts';
+import { leadRun } from './lead-run.ts';
 import { type OpenedSource, openSource, requestFor, type SourceParts } from './open-source.ts';
 import { restrictTo } from './plan-run.ts';
-
-const LOCK_ATTEMPTS = 10;
-const LOCK_RETRY_MS = 200;
 
 export interface CrawlParts {
   readonly db: Database;
@@ -56,12 +54,10 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
   const { db, worker } = parts;
   const run = await locateRun(db, runId);
   if (!run || (run.state !== 'queued' && run.state !== 'running')) return 'ended';
-  // Of this run and not of its source: a job that is late for an ended run must not make another run's job give way.
-  await using lock = await lockSoon(parts, runLock(runId), signal);
-  if (!lock) return 'ended';
-  const taken = await takeRun(db, runId, worker, parts.caps);
-  if (taken.kind === 'full') return 'waits';
-  if (taken.kind === 'ended') return 'ended';
+  const lead = await leadRun(parts, runId, worker, parts.caps, signal);
+  if (lead === 'waits') return 'waits';
+  if (!lead) return 'ended';
+  await using taken = lead;
   const source = await findSource(db, run.workspace, run.sourceId);
   const log = parts.log.child({ runId, sourceId: source.id, collection: source.collection });
   log.info({ attempt: taken.attempt, path: source.path }, 'run started');
@@ -132,20 +128,6 @@ function stalled(attempts: number): LockgateError {
     `${attempts} workers in a row ended while they were working on this run, and it got no further.`,
     'See what the workers logged when they ended: too little memory or disk space, for example. Then: lockgate runs retry',
   );
-}
-
-/** Gives PostgreSQL the moment that it takes to notice that a killed worker's session has ended. */
-async function lockSoon({ db, clock }: CrawlParts, name: string, signal: AbortSignal): Promise<AsyncDisposable | null> {
-  for (let attempt = 1; ; attempt++) {
-    const lock = await db.tryLock(name);
-    if (lock || attempt === LOCK_ATTEMPTS) return lock;
-    await clock.sleep(LOCK_RETRY_MS, signal);
-  }
-}
-
-/** The name of the lock that the process holds which executes a run. */
-export function runLock(runId: string): string {
-  return `run ${runId}`;
 }
 
 async function execute(

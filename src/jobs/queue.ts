@@ -39,6 +39,8 @@ export interface Labels {
 export interface CrawlQueue extends AsyncDisposable {
   /** Queues the run unless it is queued; with `tx`, when that transaction commits. */
   send(runId: string, tx?: Queryable): Promise<void>;
+  /** Queues many, with the labels of their sources. */
+  sendAll(runs: readonly { readonly id: string; readonly label: string | null }[], tx?: Queryable): Promise<void>;
   /** Executes jobs as they come, until stopped. A handler that throws has its job tried again. */
   work(labels: Labels, concurrency: number, handle: (runId: string) => Promise<void>): Promise<void>;
   /** Has a worker do something, and resolves with what came of it. Throws `no_worker` when none takes it up in time. */
@@ -77,6 +79,12 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
     send: async (runId, tx) => {
       const queue = await names.of(RUN, await labelFor(tx ?? db, { runId }));
       await boss.send(queue, { runId }, { singletonKey: runId, ...(tx ? { db: adapt(tx) } : {}) });
+    },
+    sendAll: async (runs, tx) => {
+      for (const [label, some] of Map.groupBy(runs, (run) => run.label)) {
+        const jobs = some.map(({ id }) => ({ data: { runId: id }, singletonKey: id }));
+        await boss.insert(await names.of(RUN, label), jobs, tx ? { db: adapt(tx) } : {});
+      }
     },
     work: async (labels, concurrency, handle) => {
       for (const queue of await names.all(RUN, labels))

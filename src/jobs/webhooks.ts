@@ -39,7 +39,12 @@ export async function deliver(parts: WebhookParts, id: string, signal: AbortSign
   for (;;) {
     const webhook = await locateWebhook(db, id);
     if (!webhook || signal.aborted) return;
-    const changes = await readChanges(db, webhook.collectionId, webhook.after, CHANGES_AT_ONCE);
+    const changes = await readChanges(db, webhook.collectionId, webhook.after, CHANGES_AT_ONCE).catch(async (error) => {
+      if ((error as LockgateError).code !== 'changes_forgotten') throw error;
+      // It was off for longer than changes are kept: trying again does not help.
+      await noteRefused(db, id, describeError(error).message, null);
+      return [];
+    });
     const last = changes.at(-1);
     if (!last) return;
     try {

@@ -5,10 +5,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { createCollection } from '../../src/collections/collections.ts';
 import { NO_CAPS } from '../../src/collections/hands.ts';
+import { openRunStore } from '../../src/collections/run-store.ts';
 import { findRun, requestRun } from '../../src/collections/runs.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
-import { type CrawlParts, crawl, runLock } from '../../src/jobs/crawl.ts';
+import { type CrawlParts, crawl } from '../../src/jobs/crawl.ts';
+import { leadRun } from '../../src/jobs/lead-run.ts';
 import { Limits } from '../../src/jobs/open-source.ts';
 import { createLog } from '../../src/log.ts';
 import { openEnvDirectory } from '../../src/secrets/env/directory.ts';
@@ -77,10 +79,36 @@ test('several jobs of one run execute it once, and a run in live hands is left a
   await Promise.all(Array.from({ length: 5 }, () => crawl(parts, first, signal)));
   expect(await findRun(db, 'default', first)).toMatchObject({ state: 'completed', attempt: 1, added: 20 });
   const second = await requestRun(db, source.id, 'manual');
-  const held = await db.tryLock(runLock(second));
+  const held = await leadRun(parts, second, 'other', NO_CAPS, signal);
+  if (held === null || held === 'waits') throw new Error('the run was not taken');
   await crawl(parts, second, signal);
-  expect((await findRun(db, 'default', second)).state).toBe('queued');
-  await held?.[Symbol.asyncDispose]();
+  expect(await findRun(db, 'default', second)).toMatchObject({ state: 'running', attempt: 1 });
+  // It hangs: nothing is heard of it, and its lock stays. Whoever comes takes over, and it can do nothing more.
+  await db.query(`update lockgate.run set heartbeat_at = now() - interval '1 minute' where id = $1`, [second]);
+  const late = openRunStore(db, { id: second, ...held, sourceId: source.id, collectionId: source.collectionId });
+  await crawl(parts, second, signal);
+  expect(await findRun(db, 'default', second)).toMatchObject({ state: 'completed', attempt: 2 });
+  await expect(late.heartbeat()).rejects.toMatchObject({ code: 'run_lost' });
+  await held[Symbol.asyncDispose]();
+});
+
+test('workers that end one after the other over a run do so only so many times', async () => {
+  await using db = await freshDatabase();
+  const { parts, source } = await prepare(db);
+  const signal = new AbortController().signal;
+  const id = await requestRun(db, source.id, 'manual');
+  for (let n = 0; n < 12; n++) {
+    const lead = await leadRun(parts, id, 'doomed', NO_CAPS, signal);
+    if (lead === null || lead === 'waits') break;
+    // As a kill does: the lock is free, and the run is not.
+    await lead[Symbol.asyncDispose]();
+  }
+  await crawl(parts, id, signal);
+  expect(await findRun(db, 'default', id)).toMatchObject({ state: 'failed', error: { code: 'run_stalled' } });
+  // The next run is a new one, and nothing of the old one stands in its way.
+  const next = await requestRun(db, source.id, 'manual');
+  await crawl(parts, next, signal);
+  expect(await findRun(db, 'default', next)).toMatchObject({ state: 'completed', added: 20 });
 });
 
 test('a worker serves every workspace', async () => {

@@ -73,3 +73,15 @@ alter table lockgate.collection
 alter table lockgate.run
   -- Workers in a row that took it and got no further.
   add column stalled int not null default 0;
+
+alter table lockgate.run
+  -- The due time of its source that it is for.
+  add column due_at timestamptz;
+create unique index run_due on lockgate.run (source_id, due_at) where due_at is not null;
+
+alter table lockgate.collection
+  -- The newest change that is not kept any more.
+  add column forgotten_changes bigint not null default 0;
+create index run_finished on lockgate.run (finished_at);
+create index run_unfinished on lockgate.run (state) where state in ('queued', 'running', 'needs_approval');
+create index plan_created on lockgate.plan (created_at);
