@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, open, readdir, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rm, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { StagedContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
@@ -10,7 +11,7 @@ export async function stage(
   body: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<StagedContent> {
-  const handle = join(staging, `${process.pid}-${randomUUID()}`);
+  const handle = join(staging, `${HOST}-${process.pid}-${randomUUID()}`);
   const hash = createHash('sha256');
   let size = 0;
   let file: FileHandle | undefined;
@@ -51,12 +52,26 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   while (written < chunk.length) written += (await file.write(chunk, written)).bytesWritten;
 }
 
-/** Removes what dead processes staged: names begin with the process that writes them. */
+/** This machine or container: where a folder is shared, a process's number alone says nothing. */
+const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
+const OLD_MS = 24 * 3_600_000;
+
+/**
+ * Removes what dead processes of this machine staged, and what nobody has written to for a day. Names begin with the machine and
+ * the process that writes them.
+ */
 export async function sweep(staging: string): Promise<void> {
   for (const name of await readdir(staging)) {
-    const pid = Number(name.split('-')[0]);
-    if (pid !== process.pid && !isAlive(pid)) await rm(join(staging, name), { force: true });
+    const [host, pid] = name.split('-');
+    const file = join(staging, name);
+    const isDead = host === HOST && Number(pid) !== process.pid && !isAlive(Number(pid));
+    if (isDead || (await isOld(file))) await rm(file, { force: true });
   }
+}
+
+async function isOld(file: string): Promise<boolean> {
+  const found = await stat(file).catch(() => null);
+  return found !== null && Date.now() - found.mtimeMs > OLD_MS;
 }
 
 function isAlive(pid: number): boolean {

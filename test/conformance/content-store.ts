@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ContentStore } from '../../src/contract/content-store.ts';
 
@@ -104,14 +104,18 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
 
     test('a sweep removes what dead processes left, and nothing of living ones', async () => {
       const mine = await store.stage(body('mine'), signal);
+      const [host] = basename(mine.handle).split('-');
       // Beyond the largest process number that Linux gives out.
-      await writeFile(join(harness.staging, '4194999-dead'), 'x');
-      await writeFile(join(harness.staging, '1-init'), 'x');
+      const dead = [`${host}-4194999-dead`, 'another-4194999-old', '4194999-unnamed'];
+      const living = [`${host}-1-init`, 'another-4194999-living'];
+      for (const name of [...dead, ...living]) await writeFile(join(harness.staging, name), 'x');
+      const longAgo = new Date(Date.now() - 2 * 24 * 3_600_000);
+      for (const name of dead.slice(1)) await utimes(join(harness.staging, name), longAgo, longAgo);
       await store.sweep();
-      expect((await readdir(harness.staging)).length).toBe(2);
+      expect((await readdir(harness.staging)).sort()).toEqual([...living, basename(mine.handle)].sort());
       await store.commit([mine]);
       expect((await read(mine.sha256)).toString()).toBe('mine');
-      await rm(join(harness.staging, '1-init'));
+      for (const name of living) await rm(join(harness.staging, name));
     });
 
     test('a store that is away says so, and what was staged can be committed later', async (context) => {

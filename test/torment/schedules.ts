@@ -3,8 +3,8 @@ import { createCollection } from '../../src/collections/collections.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { openPool } from '../../src/db/pool.ts';
+import { Fleet } from '../fleet.ts';
 import { SOURCE_SETTINGS } from '../source-settings.ts';
-import { Fleet } from './fleet.ts';
 import { seeded } from './torment.ts';
 
 const SCHEDULERS = 3;

@@ -7,8 +7,8 @@ import { openDirectoryStore } from '../../src/content/directory.ts';
 import type { Database } from '../../src/contract/database.ts';
 import { openPool } from '../../src/db/pool.ts';
 import { openQueue } from '../../src/jobs/queue.ts';
+import { Fleet } from '../fleet.ts';
 import type { Fault } from '../servers/fault.ts';
-import { Fleet } from './fleet.ts';
 
 export interface Torment {
   readonly seed: number;

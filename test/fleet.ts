@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { attachEmbedded, type EmbeddedServer } from '../../src/db/embedded.ts';
-import { S3Server } from '../servers/s3.ts';
+import { attachEmbedded, type EmbeddedServer } from '../src/db/embedded.ts';
+import { S3Server } from './servers/s3.ts';
 
-const BIN = fileURLToPath(new URL('../../bin/lockgate', import.meta.url));
+const BIN = fileURLToPath(new URL('../bin/lockgate', import.meta.url));
 
 /** Where a process of the fleet runs: this machine, or a part of it with a network of its own. */
 export interface Place {
@@ -102,6 +102,11 @@ export class Fleet implements AsyncDisposable {
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;
+  }
+
+  /** Of the process itself, also where it was entered by another command, which becomes it. */
+  pidOf(name: string): number | undefined {
+    return this.#children.get(name)?.pid;
   }
 
   isUp(name: string): boolean {
