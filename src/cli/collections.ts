@@ -1,4 +1,5 @@
 import type { Answer } from '../contract/api/index.ts';
+import { InputError } from '../contract/errors.ts';
 import { bytes, type Globals, print, printFacts, printJson, printTable } from './present.ts';
 import { withSession } from './session.ts';
 import { printSources } from './sources.ts';
@@ -47,20 +48,22 @@ export function rename(globals: Globals, name: string, to: string): Promise<void
   });
 }
 
-export function limit(
-  globals: Globals,
-  name: string,
-  options: { documents?: number | null; bytes?: number | null },
-): Promise<void> {
+export function limit(globals: Globals, name: string, options: { documents?: string; bytes?: string }): Promise<void> {
   return withSession(async ({ call }) => {
     const collection = await call('collections.update', {
       collection: name,
-      ...(options.documents === undefined ? {} : { maxDocuments: options.documents }),
-      ...(options.bytes === undefined ? {} : { maxBytes: options.bytes }),
+      ...(options.documents === undefined ? {} : { maxDocuments: boundIn(options.documents) }),
+      ...(options.bytes === undefined ? {} : { maxBytes: boundIn(options.bytes) }),
     });
     if (globals.json) return printJson(collection);
     print(`${name} may have ${boundsOf(collection)}.`);
   });
+}
+
+function boundIn(text: string): number | null {
+  if (text === 'none') return null;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InputError('invalid_bound', `"${text}" is no bound.`, 'Use a whole number, or none.');
 }
 
 function boundsOf({ maxDocuments, maxBytes }: Answer<'collections.update'>): string {

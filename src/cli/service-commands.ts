@@ -9,12 +9,11 @@ export function addCollectionCommands(collections: Command): void {
     .command('rename <name> <to>')
     .description('rename a collection')
     .action(async (name, to) => (await import('./collections.ts')).rename(globals(), name, to));
-  const bound = (value: string) => (value === 'none' ? null : Number(value));
   collections
     .command('limit <name>')
     .description('bound what a collection may have')
-    .option('--documents <count>', 'documents at the most, or none', bound)
-    .option('--bytes <count>', 'bytes at the most, or none', bound)
+    .option('--documents <count>', 'documents at the most, or none')
+    .option('--bytes <count>', 'bytes at the most, or none')
     .action(async (name, options) => (await import('./collections.ts')).limit(globals(), name, options));
   collections
     .command('remove <name>')
