@@ -1,48 +1,94 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { S3Client } from '@aws-sdk/client-s3';
+import { type GetObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Runtime } from '../../src/contract/connector.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import type { S3Credential } from './credential.ts';
 import { regionFrom } from './errors.ts';
 import { assertAmbient, identityOf } from './identity.ts';
+import { openWire, type Wire } from './wire.ts';
 
 const MAX_SOCKETS = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Where a bucket of unknown region is asked for first: S3 answers there for every region. */
 const FIRST_REGION = 'us-east-1';
 
-/** A client that finds the bucket's region by itself. */
+/** The SDK's client, and the wire for what is asked so often that the SDK would cost too much. */
+export interface Clients {
+  readonly s3: S3Client;
+  /** Null: what the bucket needs only the SDK can do. */
+  readonly wire: Wire | null;
+}
+
+/** Clients that find the bucket's region by themselves. */
 export interface RegionalClient {
-  send<T>(call: (client: S3Client) => Promise<T>): Promise<T>;
+  send<T>(call: (clients: Clients) => Promise<T>): Promise<T>;
   destroy(): void;
 }
 
 /** Makes no request. Throws `endpoint_refused` and `ambient_refused`. */
-export function regionalClient(credential: Secret<S3Credential>, runtime: Runtime): RegionalClient {
+export function regionalClient(
+  credential: Secret<S3Credential>,
+  bucket: string,
+  options: Partial<GetObjectCommandInput>,
+  runtime: Runtime,
+): RegionalClient {
   const { region, endpoint, sts_endpoint, auth } = credential.reveal();
   const ambient = auth === 'ambient' || auth === 'web_identity';
   if (ambient) assertAmbient(runtime);
   // What the machine is goes where its deployment says, and nowhere that a credential names.
   const rule = ambient ? 'listed' : 'public';
   for (const each of [endpoint, sts_endpoint]) if (each) runtime.egress.assertEndpoint(new URL(each), rule);
-  let client = createClient(credential, region ?? FIRST_REGION, runtime);
+  const open = (there: string) =>
+    openClients(createClient(credential, there, runtime), bucket, options, endpoint, runtime);
+  let clients = open(region ?? FIRST_REGION);
   let settled = region !== undefined && endpoint !== undefined;
   return {
     send: async (call) => {
-      const used = client;
+      const used = clients;
       try {
-        return await call(used);
+        return await call(await used.ready());
       } catch (error) {
         const named = settled ? null : regionFrom(error);
         if (!named) throw error;
         settled = true;
-        if (used === client) client = createClient(credential, named, runtime);
-        return call(client);
+        if (used === clients) clients = open(named);
+        return call(await clients.ready());
       }
     },
-    destroy: () => client.destroy(),
+    destroy: () => clients.destroy(),
+  };
+}
+
+function openClients(
+  s3: S3Client,
+  bucket: string,
+  options: Partial<GetObjectCommandInput>,
+  endpoint: string | undefined,
+  runtime: Runtime,
+) {
+  const lookup = endpoint ? runtime.egress.lookupFor(new URL(endpoint)) : undefined;
+  const connect = { timeout: CONNECT_TIMEOUT_MS, ...(lookup ? { lookup } : {}) };
+  const settings = { connections: MAX_SOCKETS, connect, clock: runtime.clock };
+  let opening: Promise<Clients> | null = null;
+  let wire: Wire | null = null;
+  return {
+    ready: () => {
+      opening ??= openWire(s3, bucket, options, settings).then((opened) => {
+        wire = opened;
+        return { s3, wire };
+      });
+      // What keeps it from being opened now, such as a role that cannot be assumed, may pass.
+      opening.catch(() => {
+        opening = null;
+      });
+      return opening;
+    },
+    destroy: () => {
+      wire?.destroy();
+      s3.destroy();
+    },
   };
 }
 

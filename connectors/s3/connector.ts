@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { GetObjectCommand, type GetObjectCommandInput, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import { GetObjectCommand, type GetObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import type {
   ByteRange,
   ChecksumAlgorithm,
@@ -19,6 +19,7 @@ import { parseCredential, requestOptionsOf, type S3Credential, S3Fields } from '
 import { toConnectorError } from './errors.ts';
 import { listPage, positionAfter } from './listing.ts';
 import { parseLocation, type S3Location } from './location.ts';
+import { WHOLE_BYTES, type Wire, type WireAnswer } from './wire.ts';
 
 export const s3: Connector<S3Credential, S3Location> = {
   type: 's3',
@@ -34,8 +35,8 @@ export const s3: Connector<S3Credential, S3Location> = {
 };
 
 function open(credential: Secret<S3Credential>, location: S3Location, runtime: Runtime): Source {
-  const client = regionalClient(credential, runtime);
   const { payer, encryption } = requestOptionsOf(credential.reveal());
+  const client = regionalClient(credential, location.bucket, { ...payer, ...encryption }, runtime);
   const mapped = async <T>(operation: 'list' | 'read', signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
     try {
       return await work();
@@ -61,30 +62,137 @@ async function read(
   range: ByteRange | undefined,
   signal: AbortSignal,
 ): Promise<Content> {
-  const output = await client.send((s3) =>
-    s3.send(
-      new GetObjectCommand({
-        Bucket: bucket,
-        Key: entry.key,
-        ...options,
-        // The listed version or nothing. A listing without ETags leaves only the length to go by.
-        ...(isETag(entry.version) ? { IfMatch: entry.version } : {}),
-        ...(range ? { Range: `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}` } : {}),
-      }),
-      { abortSignal: signal },
-    ),
-  );
-  const stream = output.Body as Readable;
-  if (isETag(entry.version) && output.ETag !== undefined && output.ETag !== entry.version) {
+  return client.send(async ({ wire, s3 }) => {
+    const ask = wire
+      ? () => readByWire(wire, entry, range, signal)
+      : () => readBySdk(s3, bucket, options, entry, range, signal);
+    return ask();
+  });
+}
+
+/** The listed version or nothing. A listing without ETags leaves only the length to go by. */
+function conditionOf({ version }: Entry): string | undefined {
+  return isETag(version) ? version : undefined;
+}
+
+function rangeOf(range: ByteRange): string {
+  return `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}`;
+}
+
+async function readByWire(
+  wire: Wire,
+  entry: Entry,
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+): Promise<Content> {
+  const condition = conditionOf(entry);
+  const headers: [string, string][] = [];
+  if (condition) headers.push(['if-match', condition]);
+  if (range) headers.push(['range', rangeOf(range)]);
+  const request = { key: entry.key, headers, signal };
+  if (!range && entry.size <= WHOLE_BYTES) {
+    const { headers: said, body } = await wire.whole(request, entry.size);
+    const stated = statedIn(said);
+    if (condition && stated.etag !== undefined && stated.etag !== condition) throw changed();
+    if (body.length < entry.size) throw truncated(body.length, entry.size);
+    return { ...typeOf(stated.contentType), checksums: checksumsOf(stated), body: whole(body), whole: body };
+  }
+  const { headers: said, body } = await wire.stream(request);
+  return contentOf(statedIn(said), body, entry, range, signal);
+}
+
+async function* whole(body: Buffer): AsyncIterable<Uint8Array> {
+  yield body;
+}
+
+async function readBySdk(
+  s3: S3Client,
+  bucket: string,
+  options: Partial<GetObjectCommandInput>,
+  entry: Entry,
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+): Promise<Content> {
+  const condition = conditionOf(entry);
+  const command = new GetObjectCommand({
+    Bucket: bucket,
+    Key: entry.key,
+    ...options,
+    ...(condition ? { IfMatch: condition } : {}),
+    ...(range ? { Range: rangeOf(range) } : {}),
+  });
+  const output = await s3.send(command, { abortSignal: signal });
+  const stated: Stated = {
+    etag: output.ETag,
+    contentType: output.ContentType,
+    contentRange: output.ContentRange,
+    encryption: output.ServerSideEncryption,
+    customerKey: output.SSECustomerAlgorithm !== undefined,
+    composite: output.ChecksumType === 'COMPOSITE',
+    checksums: [
+      ['sha256', output.ChecksumSHA256],
+      ['sha1', output.ChecksumSHA1],
+      ['crc32', output.ChecksumCRC32],
+      ['crc32c', output.ChecksumCRC32C],
+      ['crc64nvme', output.ChecksumCRC64NVME],
+    ],
+  };
+  return contentOf(stated, output.Body as Readable, entry, range, signal);
+}
+
+/** What an answer says of an object. */
+interface Stated {
+  readonly etag: string | undefined;
+  readonly contentType: string | undefined;
+  readonly contentRange: string | undefined;
+  readonly encryption: string | undefined;
+  readonly customerKey: boolean;
+  /** Its checksums are over its parts. */
+  readonly composite: boolean;
+  readonly checksums: readonly [ChecksumAlgorithm, string | undefined][];
+}
+
+function statedIn(headers: WireAnswer['headers']): Stated {
+  const of = (name: string) => headers[name] as string | undefined;
+  return {
+    etag: of('etag'),
+    contentType: of('content-type'),
+    contentRange: of('content-range'),
+    encryption: of('x-amz-server-side-encryption'),
+    customerKey: of('x-amz-server-side-encryption-customer-algorithm') !== undefined,
+    composite: of('x-amz-checksum-type') === 'COMPOSITE',
+    checksums: [
+      ['sha256', of('x-amz-checksum-sha256')],
+      ['sha1', of('x-amz-checksum-sha1')],
+      ['crc32', of('x-amz-checksum-crc32')],
+      ['crc32c', of('x-amz-checksum-crc32c')],
+      ['crc64nvme', of('x-amz-checksum-crc64nvme')],
+    ],
+  };
+}
+
+function contentOf(
+  stated: Stated,
+  stream: Readable,
+  entry: Entry,
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+): Content {
+  const condition = conditionOf(entry);
+  if (condition && stated.etag !== undefined && stated.etag !== condition) {
     stream.destroy();
     throw changed();
   }
-  assertRange(range, output.ContentRange, stream);
+  assertRange(range, stated.contentRange, stream);
   return {
-    ...(output.ContentType ? { contentType: output.ContentType } : {}),
-    checksums: range ? {} : checksumsOf(output),
+    ...typeOf(stated.contentType),
+    checksums: range ? {} : checksumsOf(stated),
     body: bodyOf(stream, (error) => toConnectorError(error, 'read', signal)),
   };
+}
+
+function typeOf(contentType: string | undefined): { contentType?: string } {
+  return contentType ? { contentType } : {};
 }
 
 function isETag(version: string): boolean {
@@ -98,25 +206,25 @@ function changed(): ConnectorError {
   });
 }
 
+function truncated(bytes: number, size: number): ConnectorError {
+  return new ConnectorError('truncated', `The body ended at byte ${bytes} of ${size}.`, {
+    operation: 'read',
+    retryable: true,
+  });
+}
+
 /**
  * What S3 states of the whole object. Composite checksums are over parts, so they say nothing of the bytes; an ETag is
  * the MD5 only of an object that was written in one part and without KMS or customer keys.
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
  */
-function checksumsOf(output: GetObjectCommandOutput): Content['checksums'] {
+function checksumsOf({ etag, encryption, customerKey, composite, checksums }: Stated): Content['checksums'] {
   const stated: Partial<Record<ChecksumAlgorithm, string>> = {};
-  const plain = output.ServerSideEncryption === undefined || output.ServerSideEncryption === 'AES256';
-  const md5 = /^"([0-9a-f]{32})"$/.exec(output.ETag ?? '')?.[1];
-  if (md5 && plain && !output.SSECustomerAlgorithm) stated.md5 = md5;
-  if (output.ChecksumType === 'COMPOSITE') return stated;
-  const encoded: [ChecksumAlgorithm, string | undefined][] = [
-    ['sha256', output.ChecksumSHA256],
-    ['sha1', output.ChecksumSHA1],
-    ['crc32', output.ChecksumCRC32],
-    ['crc32c', output.ChecksumCRC32C],
-    ['crc64nvme', output.ChecksumCRC64NVME],
-  ];
-  for (const [algorithm, base64] of encoded) {
+  const plain = encryption === undefined || encryption === 'AES256';
+  const md5 = /^"([0-9a-f]{32})"$/.exec(etag ?? '')?.[1];
+  if (md5 && plain && !customerKey) stated.md5 = md5;
+  if (composite) return stated;
+  for (const [algorithm, base64] of checksums) {
     if (base64 && !base64.includes('-')) stated[algorithm] = Buffer.from(base64, 'base64').toString('hex');
   }
   return stated;

@@ -1,8 +1,9 @@
 import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
 import type { Entry, Page } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
-import type { RegionalClient } from './client.ts';
+import type { Clients, RegionalClient } from './client.ts';
 import type { S3Location } from './location.ts';
+import { type ListedObject, scanListing } from './scan.ts';
 
 const PAGE_KEYS = 1000;
 /** Storage classes that a plain GET is refused for. */
@@ -20,6 +21,16 @@ export function positionAfter(key: string): string {
   return JSON.stringify(position);
 }
 
+const LISTING_BYTES = 32 * 1024 * 1024;
+
+/** What a page has, however it was read. */
+interface Listed {
+  readonly objects: readonly ListedObject[];
+  readonly truncated: boolean | undefined;
+  readonly token: string | undefined;
+  readonly encoded: boolean;
+}
+
 export async function listPage(
   client: RegionalClient,
   location: S3Location,
@@ -28,53 +39,88 @@ export async function listPage(
   signal: AbortSignal,
 ): Promise<Page> {
   const from = position === null ? null : (JSON.parse(position) as Position);
-  const ask = (start: { ContinuationToken?: string; StartAfter?: string }) =>
-    client.send((s3) =>
-      s3.send(
-        new ListObjectsV2Command({
-          Bucket: location.bucket,
-          Prefix: location.listed,
-          MaxKeys: PAGE_KEYS,
-          // Keys may hold characters that XML cannot.
-          EncodingType: 'url',
-          ...payer,
-          ...start,
-        }),
-        { abortSignal: signal },
-      ),
-    );
+  const ask = (start: Start) => client.send((clients) => askFor(clients, location, payer, start, signal));
   if (!from) return pageOf(await ask({}), location, null);
-  if (from.token === null) return pageOf(await ask({ StartAfter: from.after as string }), location, from);
+  if (from.token === null) return pageOf(await ask({ after: from.after as string }), location, from);
   try {
-    return pageOf(await ask({ ContinuationToken: from.token }), location, from);
+    return pageOf(await ask({ token: from.token }), location, from);
   } catch (error) {
     const stale = (error as { name?: string }).name === 'InvalidArgument' && from.after !== null;
     if (!stale) throw error;
-    return pageOf(await ask({ StartAfter: from.after as string }), location, from);
+    return pageOf(await ask({ after: from.after as string }), location, from);
   }
 }
 
-function pageOf(output: ListObjectsV2CommandOutput, location: S3Location, from: Position | null): Page {
-  if (output.IsTruncated === undefined) throw invalid('The answer is not a listing.');
-  const encoded = output.EncodingType === 'url';
-  const entries = (output.Contents ?? []).map((object): Entry => {
-    const { Key, ETag, Size, LastModified, StorageClass } = object;
-    if (Key === undefined || Size === undefined) throw invalid('An object in the listing has no key or no size.');
-    const key = encoded ? decodeKey(Key) : Key;
-    if (!key.startsWith(location.listed)) throw invalid('The listing has a key outside the prefix that was asked for.');
-    const modifiedAt = LastModified?.getTime() ?? 0;
-    const archived = ARCHIVED.has(StorageClass ?? '');
-    return {
-      key,
-      path: key.slice(location.prefix.length) || key,
-      version: ETag ?? `modified ${modifiedAt}`,
-      size: Size,
-      modifiedAt: Number.isFinite(modifiedAt) ? modifiedAt : 0,
-      ...(archived ? { unreadable: 'archived' as const } : {}),
-    };
+interface Start {
+  readonly token?: string;
+  readonly after?: string;
+}
+
+async function askFor(
+  { wire, s3 }: Clients,
+  location: S3Location,
+  payer: { RequestPayer?: 'requester' },
+  start: Start,
+  signal: AbortSignal,
+): Promise<Listed> {
+  if (wire?.listsPlainly) {
+    const query: [string, string][] = [
+      ['list-type', '2'],
+      // Keys may hold characters that XML cannot.
+      ['encoding-type', 'url'],
+      ['max-keys', String(PAGE_KEYS)],
+      ['prefix', location.listed],
+      ...(start.token === undefined ? [] : ([['continuation-token', start.token]] as [string, string][])),
+      ...(start.after === undefined ? [] : ([['start-after', start.after]] as [string, string][])),
+    ];
+    const { body } = await wire.whole({ key: null, query, signal }, LISTING_BYTES);
+    const scanned = scanListing(body.toString());
+    if (scanned) return scanned;
+    // Whoever writes such pages writes all of them so.
+    wire.listsPlainly = false;
+  }
+  const command = new ListObjectsV2Command({
+    Bucket: location.bucket,
+    Prefix: location.listed,
+    MaxKeys: PAGE_KEYS,
+    EncodingType: 'url',
+    ...payer,
+    ...(start.token === undefined ? {} : { ContinuationToken: start.token }),
+    ...(start.after === undefined ? {} : { StartAfter: start.after }),
   });
-  if (!output.IsTruncated) return { entries, next: { kind: 'end' } };
-  const token = output.NextContinuationToken;
+  return listedBy(await s3.send(command, { abortSignal: signal }));
+}
+
+function listedBy(output: ListObjectsV2CommandOutput): Listed {
+  return {
+    truncated: output.IsTruncated,
+    token: output.NextContinuationToken,
+    encoded: output.EncodingType === 'url',
+    objects: (output.Contents ?? []).map(({ Key, ETag, Size, LastModified, StorageClass }) => {
+      if (Key === undefined || Size === undefined) throw invalid('An object in the listing has no key or no size.');
+      const modifiedAt = LastModified?.getTime() ?? Number.NaN;
+      return { key: Key, size: Size, etag: ETag, modifiedAt, storageClass: StorageClass };
+    }),
+  };
+}
+
+function pageOf(listed: Listed, location: S3Location, from: Position | null): Page {
+  if (listed.truncated === undefined) throw invalid('The answer is not a listing.');
+  const entries = listed.objects.map((object): Entry => {
+    const key = listed.encoded ? decodeKey(object.key) : object.key;
+    if (!key.startsWith(location.listed)) throw invalid('The listing has a key outside the prefix that was asked for.');
+    const modifiedAt = Number.isFinite(object.modifiedAt) ? object.modifiedAt : 0;
+    const entry = {
+      key,
+      path: location.prefix === '' ? key : key.slice(location.prefix.length) || key,
+      version: object.etag ?? `modified ${modifiedAt}`,
+      size: object.size,
+      modifiedAt,
+    };
+    return ARCHIVED.has(object.storageClass ?? '') ? { ...entry, unreadable: 'archived' } : entry;
+  });
+  if (!listed.truncated) return { entries, next: { kind: 'end' } };
+  const { token } = listed;
   if (!token) throw invalid('The listing is cut short and does not say where it goes on.');
   if (token === from?.token) throw invalid('The listing repeats its token, so it would never end.');
   const next: Position = { token, after: entries.at(-1)?.key ?? from?.after ?? null };
@@ -83,6 +129,7 @@ function pageOf(output: ListObjectsV2CommandOutput, location: S3Location, from: 
 
 /** S3 encodes a listing's keys as forms do: a space is a plus sign. */
 function decodeKey(key: string): string {
+  if (!key.includes('%') && !key.includes('+')) return key;
   try {
     return decodeURIComponent(key.replaceAll('+', ' '));
   } catch {

@@ -182,6 +182,8 @@ export interface Content {
   /** Checksums of the whole object, in hex, where the source states them. */
   readonly checksums: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
   readonly body: AsyncIterable<Uint8Array>;
+  /** The same as `body`, where it is small and all of it has arrived: whoever can take it so need not read the other. */
+  readonly whole?: Uint8Array;
   /** Set where the connector made the content itself, so that the source states neither length nor checksum of it. */
   readonly made?: true;
   /**

@@ -119,7 +119,9 @@ export function withLimit(source: Source, limit: AdaptiveLimit): Source {
       const release = await limit.acquire(signal);
       try {
         const content = await source.read(entry, range, signal);
-        return { ...content, body: holding(content.body, release, limit) };
+        if (!content.whole) return { ...content, body: holding(content.body, release, limit) };
+        release('ok');
+        return content;
       } catch (error) {
         throw released(error, release, limit);
       }

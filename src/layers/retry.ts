@@ -42,7 +42,7 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
     listPage: (position, signal) => again(signal, () => source.listPage(position, signal)),
     read: async (entry, range, signal) => {
       const first = await again(signal, () => source.read(entry, range, signal));
-      return ranges && !first.made ? { ...first, body: resume(first, entry, range, signal) } : first;
+      return ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first;
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };

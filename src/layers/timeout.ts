@@ -21,7 +21,7 @@ export function withTimeout(source: Source, timeoutMs: number = CALL_TIMEOUT_MS)
         }
       };
       const content = await guard(source.read(entry, range, inner));
-      return { ...content, body: watched(content.body, guard, stop) };
+      return content.whole ? content : { ...content, body: watched(content.body, guard, stop) };
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };

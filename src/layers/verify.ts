@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ChecksumAlgorithm, Content, Entry, Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
@@ -17,10 +17,28 @@ export function withVerification(source: Source): Source {
     listPage: (position, signal) => source.listPage(position, signal),
     read: async (entry, range, signal) => {
       const content = await source.read(entry, range, signal);
-      return range || content.made ? content : withVerifiedBody(content, entry);
+      if (range || content.made) return content;
+      if (!content.whole || content.rewrittenSize !== undefined) return withVerifiedBody(content, entry);
+      await assertWhole(content, content.whole, entry);
+      return content;
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
+}
+
+/** Throws what `verified` would, before anything is read. */
+async function assertWhole({ checksums }: Content, whole: Uint8Array, entry: Entry): Promise<void> {
+  if (whole.length !== entry.size) throw wrongSize(whole.length, entry);
+  const algorithm = PREFERENCE.find((name) => checksums[name] !== undefined);
+  if (!algorithm) return;
+  let hex: string;
+  if (algorithm === 'sha256' || algorithm === 'sha1' || algorithm === 'md5') hex = hash(algorithm, whole);
+  else {
+    const checksum = await accumulator(algorithm);
+    checksum.update(whole);
+    hex = await checksum.hex();
+  }
+  if (hex !== checksums[algorithm]?.toLowerCase()) throw wrongChecksum(algorithm);
 }
 
 function withVerifiedBody(content: Content, entry: Entry): Content {
@@ -49,12 +67,10 @@ async function* verified(content: Content, entry: Entry, atMost: number, differs
     yield chunk;
   }
   if (size !== entry.size) {
-    const more = size > entry.size ? 'more than' : `${size} of`;
-    return differs(failure('truncated', `The source sent ${more} the ${entry.size} bytes that it listed.`));
+    return differs(wrongSize(size, entry));
   }
   if (algorithm && checksum && (await checksum.hex()) !== content.checksums[algorithm]?.toLowerCase()) {
-    const message = `The bytes that arrived do not have the ${algorithm} that the source states.`;
-    differs(failure('checksum_mismatch', message));
+    differs(wrongChecksum(algorithm));
   }
 }
 
@@ -84,6 +100,15 @@ async function accumulator(algorithm: ChecksumAlgorithm): Promise<Accumulator> {
   if (algorithm === 'quickxor') return new QuickXor();
   const hash = createHash(algorithm);
   return { update: (chunk) => void hash.update(chunk), hex: () => hash.digest('hex') };
+}
+
+function wrongSize(size: number, entry: Entry): ConnectorError {
+  const more = size > entry.size ? 'more than' : `${size} of`;
+  return failure('truncated', `The source sent ${more} the ${entry.size} bytes that it listed.`);
+}
+
+function wrongChecksum(algorithm: ChecksumAlgorithm): ConnectorError {
+  return failure('checksum_mismatch', `The bytes that arrived do not have the ${algorithm} that the source states.`);
 }
 
 function failure(code: 'truncated' | 'checksum_mismatch', message: string): ConnectorError {

@@ -43,6 +43,7 @@ class Parts {
   readonly #numbers: { batch: number };
   #nextPart: number;
   #ordered = true;
+  #canSplit = true;
   #failure: { error: unknown } | null = null;
 
   constructor(listing: Listing, start: Start, numbers: { batch: number }) {
@@ -122,7 +123,7 @@ class Parts {
   #cutsAfter(through: string | null, upTo: string | null): Promise<Cut[]> | null {
     const { source, limits, positionAfter } = this.#listing;
     const room = limits.listingParts - this.#active.size;
-    if (!positionAfter || this.#start.unordered || through === null || room <= 0) return null;
+    if (!positionAfter || !this.#canSplit || this.#start.unordered || through === null || room <= 0) return null;
     const firstAfter = async (key: string) => {
       const [first] = (await source.listPage(positionAfter(key), this.#signal)).entries;
       // A source that begins elsewhere than it was asked to cannot be cut.
@@ -137,7 +138,11 @@ class Parts {
       }
       return found;
     };
-    return find().catch(() => []);
+    return find().catch(() => {
+      // Asked for in vain once, it is not asked for again.
+      this.#canSplit = false;
+      return [];
+    });
   }
 
   /** Splits a part, and returns its new end. */
