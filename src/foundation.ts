@@ -1,5 +1,6 @@
 import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
+import { openPackIndex } from './collections/pack-index.ts';
 import type { Config } from './config.ts';
 import { openContent } from './content/open.ts';
 import type { ContentStore } from './contract/content-store.ts';
@@ -40,6 +41,7 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
     const started = import('./tracing.ts').then(({ startTracing }) => startTracing());
     closing.push(async () => (await started)().catch(() => undefined));
   }
+  let content: Promise<ContentStore> | null = null;
   const database = once(async () => {
     // Only where the environment names such a secret is anything loaded that can read one.
     const login = config.databaseSecret ? (await import('./database-login.ts')).databaseLogin(config, audit) : null;
@@ -51,8 +53,13 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
     audit,
     database,
     queue: once(async () => kept(openQueue(await database(), (error) => log.error({ error: String(error) }, 'queue')))),
-    content: once(() => openContent(config.content, config.dataDir)),
+    content: () => {
+      content ??= openContent(config.content, config.dataDir, openPackIndex(database));
+      return content;
+    },
     [Symbol.asyncDispose]: async () => {
+      // How it is left matters less than that everything is.
+      await content?.then((store) => store.close?.()).catch(() => undefined);
       for (const close of closing) await close();
     },
   };

@@ -44,6 +44,7 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
   'src/foundation.ts': [
     'src/audit',
     'src/clock.ts',
+    'src/collections',
     'src/config.ts',
     'src/content',
     'src/database-login.ts',

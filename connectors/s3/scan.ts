@@ -150,7 +150,7 @@ function elementAt(text: string, at: number, read: ReadonlySet<string>) {
   }
   // What is not read is passed over, with all that is in it.
   const bare = /^[A-Za-z][\w.-]*/.exec(name)?.[0];
-  if (!bare || read.has(bare)) return null;
+  if (!bare || bare === 'Contents' || read.has(bare)) return null;
   if (empty) return { name: bare, value: undefined, end: close + 1 };
   const end = text.indexOf(`</${bare}>`, close);
   if (end < 0) return null;

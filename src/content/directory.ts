@@ -1,28 +1,66 @@
 import { createReadStream } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ContentStore, StagedContent, StoredContent } from '../contract/content-store.ts';
+import type { ByteRange } from '../contract/connector.ts';
+import type { ContentStore, PackIndex, StagedContent, StoredContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
+import { Packs } from './packs.ts';
 import { orUnwritable, stage, sweep } from './staging.ts';
 
 /**
- * A content store in a local directory: `ab/cd/<sha256>`, with bodies staged in `staging/` until they are committed.
- * Staged names begin with the process that writes them, so that `sweep` can tell the dead ones' leftovers.
+ * A content store in a local directory: `ab/cd/<sha256>`, with bodies staged in `staging/` until they are committed, and small
+ * ones together in `packs/` where there is an index for them. Staged names begin with the machine and the process that writes
+ * them, so that `sweep` can tell the dead ones' leftovers.
  */
-export async function openDirectoryStore(root: string): Promise<ContentStore> {
+export async function openDirectoryStore(root: string, index: PackIndex | null = null): Promise<ContentStore> {
   const staging = join(root, 'staging');
   await orUnwritable(root, mkdir(staging, { recursive: true, mode: 0o700 }));
+  const packs = index && new Packs(root, index);
   return {
-    stage: (body, signal) => stage(staging, body, signal),
-    commit: (staged) => orUnwritable(root, commit(root, staged)),
-    discard: async (staged) => {
-      for (const { handle } of staged) await rm(handle, { force: true });
+    stage: (body, signal) => stage(staging, body, signal, packs),
+    commit: async (staged) => {
+      const [packed, others] = packs ? split(staged, (each) => packs.has(each)) : [[], staged];
+      if (packs && packed.length > 0) await orUnwritable(root, packs.commit(packed));
+      if (others.length > 0) await orUnwritable(root, commit(root, others));
     },
-    read: (sha256, range) => readContent(root, sha256, range),
+    discard: async (staged) => {
+      for (const each of staged) {
+        if (packs?.has(each)) packs.discard(each);
+        else await rm(each.handle, { force: true });
+      }
+    },
+    read: (sha256, range) => (packs ? readEither(root, packs, sha256, range) : readContent(root, sha256, range)),
     sweep: () => sweep(staging),
-    list: () => list(root),
-    remove: (sha256) => remove(root, sha256),
+    list: () => listAll(root, packs),
+    remove: async (sha256) => {
+      await remove(root, sha256);
+      await packs?.forget(sha256);
+    },
+    ...(packs
+      ? { compact: (signal: AbortSignal) => orUnwritable(root, packs.compact(signal)), close: () => packs.close() }
+      : {}),
   };
+}
+
+async function* readEither(root: string, packs: Packs, sha256: string, range: ByteRange | undefined) {
+  if (!isHash(sha256)) throw notFound(sha256);
+  const place = await packs.find(sha256);
+  yield* place ? packs.read(sha256, place, range) : readContent(root, sha256, range);
+}
+
+async function* listAll(root: string, packs: Packs | null): AsyncIterable<StoredContent> {
+  if (packs) yield* packs.list();
+  yield* list(root);
+}
+
+function split<T>(all: readonly T[], belongs: (each: T) => boolean): [T[], T[]] {
+  const parts: [T[], T[]] = [[], []];
+  for (const each of all) parts[belongs(each) ? 0 : 1].push(each);
+  return parts;
+}
+
+function isHash(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
 }
 
 function pathOf(root: string, sha256: string): string {
@@ -74,7 +112,7 @@ async function syncFile(path: string): Promise<void> {
 }
 
 async function* readContent(root: string, sha256: string, range?: { start: number; end?: number }) {
-  if (!/^[0-9a-f]{64}$/.test(sha256)) throw notFound(sha256);
+  if (!isHash(sha256)) throw notFound(sha256);
   if (range?.end !== undefined && range.end <= range.start) return;
   const limits = range ? { start: range.start, ...(range.end === undefined ? {} : { end: range.end - 1 }) } : {};
   try {
@@ -94,7 +132,7 @@ async function* list(root: string): AsyncIterable<StoredContent> {
   for (const first of await folders(root)) {
     for (const second of await folders(join(root, first))) {
       for (const sha256 of await readdir(join(root, first, second))) {
-        if (!/^[0-9a-f]{64}$/.test(sha256)) continue;
+        if (!isHash(sha256)) continue;
         const found = await stat(join(root, first, second, sha256)).catch(() => null);
         if (found) yield { sha256, size: found.size, storedAt: found.mtime };
       }
@@ -108,6 +146,6 @@ async function folders(root: string): Promise<string[]> {
 }
 
 async function remove(root: string, sha256: string): Promise<void> {
-  if (!/^[0-9a-f]{64}$/.test(sha256)) throw notFound(sha256);
+  if (!isHash(sha256)) throw notFound(sha256);
   await rm(pathOf(root, sha256), { force: true });
 }

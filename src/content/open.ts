@@ -1,11 +1,15 @@
-import type { ContentStore } from '../contract/content-store.ts';
+import type { ContentStore, PackIndex } from '../contract/content-store.ts';
 import { openDirectoryStore } from './directory.ts';
 import { openObjectContent, stagingIn } from './objects.ts';
 import type { BucketTarget, ContentTarget } from './target.ts';
 
 /** Opens the content store of the deployment. An SDK is loaded only for the store that needs it. */
-export async function openContent(target: ContentTarget, dataDir: string): Promise<ContentStore> {
-  if (target.kind === 'directory') return openDirectoryStore(target.folder);
+export async function openContent(
+  target: ContentTarget,
+  dataDir: string,
+  index: PackIndex | null = null,
+): Promise<ContentStore> {
+  if (target.kind === 'directory') return openDirectoryStore(target.folder, index);
   return openObjectContent(await clientOf(target), stagingIn(dataDir));
 }
 

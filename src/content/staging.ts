@@ -4,11 +4,46 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { StagedContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
+import { PACKED_BYTES, type Packs } from './packs.ts';
 
-/** Writes a body to a file of its own in the folder, and hashes it on the way. When it throws, nothing is left behind. */
+/**
+ * Writes a body to a file of its own in the folder, and hashes it on the way; one that is small goes to the packs where there are
+ * some. When it throws, nothing is left behind.
+ */
 export async function stage(
   staging: string,
-  body: AsyncIterable<Uint8Array>,
+  body: AsyncIterable<Uint8Array> | Uint8Array,
+  signal: AbortSignal,
+  packs: Packs | null = null,
+): Promise<StagedContent> {
+  if (body instanceof Uint8Array) {
+    return packs && body.length <= PACKED_BYTES ? packs.stage(body) : stageStream(staging, [body], signal);
+  }
+  if (!packs) return stageStream(staging, body, signal);
+  const chunks = body[Symbol.asyncIterator]();
+  const begun: Uint8Array[] = [];
+  for (let bytes = 0; bytes <= PACKED_BYTES && !signal.aborted; ) {
+    const next = await chunks.next();
+    if (next.done) return packs.stage(begun.length === 1 ? (begun[0] as Uint8Array) : Buffer.concat(begun));
+    begun.push(next.value);
+    bytes += next.value.length;
+  }
+  return stageStream(staging, goOn(begun, chunks), signal);
+}
+
+/** What was read of a body, and the rest of it. */
+async function* goOn(begun: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    yield* begun;
+    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
+  }
+}
+
+async function stageStream(
+  staging: string,
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<StagedContent> {
   const handle = join(staging, `${HOST}-${process.pid}-${randomUUID()}`);

@@ -21,7 +21,7 @@ export interface StoredContent {
 /** Where document bytes live, addressed by their SHA-256. Identical content is stored once. */
 export interface ContentStore {
   /** Reads the body to its end. When it throws, nothing is left behind. */
-  stage(body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StagedContent>;
+  stage(body: AsyncIterable<Uint8Array> | Uint8Array, signal: AbortSignal): Promise<StagedContent>;
   /** Makes all of them durable and readable; resolves only then. May be repeated. */
   commit(staged: readonly StagedContent[]): Promise<void>;
   discard(staged: readonly StagedContent[]): Promise<void>;
@@ -33,4 +33,42 @@ export interface ContentStore {
   list(): AsyncIterable<StoredContent>;
   /** Does nothing when there is no such content. */
   remove(sha256: string): Promise<void>;
+  /** Gives the room back that removed contents took; returns how many bytes. Absent: removing does it at once. */
+  compact?(signal: AbortSignal): Promise<number>;
+  /** Nothing is stored by this process any more. Absent: there is nothing to close. */
+  close?(): Promise<void>;
+}
+
+/** Where in a pack a content lies. */
+export interface PackPlace {
+  readonly pack: number;
+  /** The first byte. */
+  readonly at: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface PackedContent extends Omit<PackPlace, 'pack'> {
+  readonly sha256: string;
+}
+
+/** Knows where small contents lie, for a content store that packs them. Its writes are durable when they resolve. */
+export interface PackIndex {
+  /** The number of a new pack. */
+  open(): Promise<number>;
+  find(sha256s: readonly string[]): Promise<ReadonlyMap<string, PackPlace>>;
+  /** Adds contents whose bytes are durable; those that are known stay where they are. False: the pack was closed. */
+  add(pack: number, contents: readonly PackedContent[]): Promise<boolean>;
+  forget(sha256: string): Promise<void>;
+  /** In the order of the hashes. */
+  page(after: string | null, limit: number): Promise<readonly StoredContent[]>;
+  /** Every pack, and how many of its bytes are of contents. */
+  packs(): Promise<readonly { readonly pack: number; readonly live: number }[]>;
+  /** Nothing is added to the pack any more. */
+  close(pack: number): Promise<void>;
+  contents(pack: number): Promise<readonly PackedContent[]>;
+  /** Contents lie in another pack now, unless they were removed meanwhile. False: that one was closed. */
+  move(from: number, to: number, contents: readonly PackedContent[]): Promise<boolean>;
+  /** Forgets a closed pack that has no contents. False: it has some. */
+  drop(pack: number): Promise<boolean>;
 }

@@ -10,6 +10,8 @@ export interface Collected {
   /** Nothing refers to these; they are removed when they have been marked for the time of grace. */
   readonly marked: number;
   readonly removed: number;
+  /** Bytes that came free, beside those of contents with files of their own. */
+  readonly freed: number;
 }
 
 /**
@@ -49,5 +51,6 @@ export async function collectGarbage(
     if (some.length === AT_ONCE) await mark();
   }
   await mark();
-  return { looked, bytes, marked, removed };
+  const freed = (await content.compact?.(signal)) ?? 0;
+  return { looked, bytes, marked, removed, freed };
 }

@@ -11,18 +11,30 @@ export class Committer {
   readonly #content: ContentStore;
   readonly #limits: SyncLimits;
   readonly #onFailure: (error: unknown) => void;
+  readonly #onCommitted: () => void;
   readonly #unsettledIn = new Map<number, number>();
   #outcomes: Outcome[] = [];
+  /** Outcomes and bytes that are not committed yet. */
+  #held = 0;
+  #heldBytes = 0;
+  #bytes = 0;
   #settled: number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #last: Promise<void> = Promise.resolve();
   #failed = false;
 
-  constructor(store: HandStore, content: ContentStore, limits: SyncLimits, onFailure: (error: unknown) => void) {
+  constructor(
+    store: HandStore,
+    content: ContentStore,
+    limits: SyncLimits,
+    onFailure: (error: unknown) => void,
+    onCommitted: () => void = () => undefined,
+  ) {
     this.#store = store;
     this.#content = content;
     this.#limits = limits;
     this.#onFailure = onFailure;
+    this.#onCommitted = onCommitted;
   }
 
   /** Announces a batch: its row goes away with the commit of its last entry. */
@@ -31,13 +43,23 @@ export class Committer {
     else this.#settle(batch);
   }
 
+  /** Whether so much waits to be committed that no more should be read. */
+  get isFull(): boolean {
+    return this.#held >= 4 * this.#limits.commitOutcomes || this.#heldBytes >= 4 * this.#limits.commitBytes;
+  }
+
   /** Takes an entry's outcome. */
   add(batch: number, outcome: Outcome): void {
     this.#outcomes.push(outcome);
+    const bytes = bytesOf(outcome);
+    this.#held++;
+    this.#heldBytes += bytes;
+    this.#bytes += bytes;
     const left = (this.#unsettledIn.get(batch) ?? 1) - 1;
     this.#unsettledIn.set(batch, left);
     if (left === 0) this.#settle(batch);
-    if (this.#outcomes.length >= this.#limits.commitOutcomes) void this.flush();
+    if (this.#outcomes.length >= this.#limits.commitOutcomes || this.#bytes >= this.#limits.commitBytes)
+      void this.flush();
     else this.#schedule();
   }
 
@@ -58,6 +80,7 @@ export class Committer {
     const outcomes = this.#outcomes;
     const settled = this.#settled;
     this.#outcomes = [];
+    this.#bytes = 0;
     this.#settled = [];
     this.#last = this.#last.then(() => this.#commit(outcomes, settled));
     return this.#last;
@@ -75,6 +98,17 @@ export class Committer {
       await this.#content.discard(staged).catch(() => undefined);
       if (!this.#failed) this.#onFailure(error);
       this.#failed = true;
+    } finally {
+      this.#held -= outcomes.length;
+      for (const outcome of outcomes) this.#heldBytes -= bytesOf(outcome);
+      this.#onCommitted();
     }
   }
+}
+
+/** Larger contents wait on the disk. */
+const IN_MEMORY = 256 * 1024;
+
+function bytesOf(outcome: Outcome): number {
+  return outcome.kind === 'stored' && outcome.content.size <= IN_MEMORY ? outcome.content.size : 0;
 }

@@ -72,6 +72,11 @@ export class Fetcher {
     this.#fill();
   }
 
+  /** Has reads begin that were held back while too much waited to be committed. */
+  resume(): void {
+    this.#fill();
+  }
+
   /** Resolves when every entry taken in is settled, or when the run is aborted and every read has ended. */
   async drain(): Promise<void> {
     await this.#until(() => this.#waiting.length + this.#running.size === 0);
@@ -91,7 +96,7 @@ export class Fetcher {
   }
 
   #fill(): void {
-    while (this.#running.size < this.#limits.concurrentReads && !this.#signal.aborted) {
+    while (this.#running.size < this.#limits.concurrentReads && !this.#committer.isFull && !this.#signal.aborted) {
       const next = this.#waiting.shift();
       if (!next) break;
       const work = this.#settle(next.entry, next.batch).finally(() => {
@@ -131,8 +136,9 @@ export class Fetcher {
   /** Content that is not what was listed is fetched once more; then it is kept, with a warning. */
   async #store(entry: Entry): Promise<Outcome> {
     for (let attempt = 1; ; attempt++) {
-      const { body, contentType, warning, grants } = await this.#source.read(entry, undefined, this.#signal);
-      const content = await this.#content.stage(body, this.#signal);
+      const read = await this.#source.read(entry, undefined, this.#signal);
+      const { body, whole, contentType, warning, grants } = read;
+      const content = await this.#content.stage(whole ?? body, this.#signal);
       const said = warning?.() ?? null;
       if (said === null || attempt === 2) {
         return {

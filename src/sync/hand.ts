@@ -47,7 +47,7 @@ export class Hand implements Outlet {
     this.#clock = clock;
     this.signal = AbortSignal.any([outer, this.#stop.signal]);
     const onFatal = (error: unknown) => this.stop(error);
-    this.#committer = new Committer(store, content, limits, onFatal);
+    this.#committer = new Committer(store, content, limits, onFatal, () => this.#fetcher.resume());
     const { signal } = this;
     const onSettled = () => {
       if (this.#fetcher.isIdle || (this.#isFull && this.#fetcher.hasRoom(limits.batchEntries))) this.wake();

@@ -16,6 +16,8 @@ export interface SyncLimits {
   readonly concurrentReads: number;
   /** Outcomes that one transaction commits at the most. */
   readonly commitOutcomes: number;
+  /** Bytes of small contents, which wait in memory, at which they are committed. */
+  readonly commitBytes: number;
   /** How long a finished document waits for others to be committed with, in milliseconds. */
   readonly commitDelayMs: number;
   /** Index rows read at once. */
@@ -40,6 +42,7 @@ export const DEFAULT_LIMITS: SyncLimits = {
   splitPages: 16,
   concurrentReads: 64,
   commitOutcomes: 512,
+  commitBytes: 16 * 1024 * 1024,
   commitDelayMs: 200,
   indexRows: 5000,
   removals: 1000,

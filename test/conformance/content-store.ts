@@ -103,7 +103,9 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
     }, 60_000);
 
     test('a sweep removes what dead processes left, and nothing of living ones', async () => {
-      const mine = await store.stage(body('mine'), signal);
+      // Large enough for a file of its own everywhere.
+      const text = 'mine '.repeat(60_000);
+      const mine = await store.stage(body(text), signal);
       const [host] = basename(mine.handle).split('-');
       // Beyond the largest process number that Linux gives out.
       const dead = [`${host}-4194999-dead`, 'another-4194999-old', '4194999-unnamed'];
@@ -114,7 +116,7 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
       await store.sweep();
       expect((await readdir(harness.staging)).sort()).toEqual([...living, basename(mine.handle)].sort());
       await store.commit([mine]);
-      expect((await read(mine.sha256)).toString()).toBe('mine');
+      expect((await read(mine.sha256)).toString()).toBe(text);
       for (const name of living) await rm(join(harness.staging, name));
     });
 

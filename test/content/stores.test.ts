@@ -2,10 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
+import { openPackIndex } from '../../src/collections/pack-index.ts';
 import { readConfig } from '../../src/config.ts';
+import { openDirectoryStore } from '../../src/content/directory.ts';
 import { openContent } from '../../src/content/open.ts';
 import { findIn } from '../canary.ts';
 import { contentStoreConformance } from '../conformance/content-store.ts';
+import { freshDatabase } from '../database.ts';
 import { Deployment } from '../deployment.ts';
 import { Azurite } from '../servers/azurite.ts';
 import type { Fault } from '../servers/fault.ts';
@@ -26,6 +29,23 @@ contentStoreConformance('directory', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'lockgate-content-'));
   const { store } = await opened(folder, {});
   return { store, staging: join(folder, 'content', 'staging'), close: () => rm(folder, { recursive: true }) };
+});
+
+contentStoreConformance('directory with packs', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'lockgate-content-'));
+  const db = await freshDatabase();
+  const store = await openDirectoryStore(
+    join(folder, 'content'),
+    openPackIndex(async () => db),
+  );
+  return {
+    store,
+    staging: join(folder, 'content', 'staging'),
+    close: async () => {
+      await db[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    },
+  };
 });
 
 contentStoreConformance('s3', async () => {

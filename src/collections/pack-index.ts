@@ -1,0 +1,94 @@
+import type { PackIndex, PackPlace } from '../contract/content-store.ts';
+import type { Database } from '../contract/database.ts';
+
+/** Where small contents lie, in the database: every process sees the same. */
+export function openPackIndex(database: () => Promise<Database>): PackIndex {
+  return {
+    open: async () => {
+      const [pack] = await (await database()).query<{ id: number }>(
+        'insert into lockgate.pack default values returning id',
+      );
+      return pack?.id ?? 0;
+    },
+    find: async (sha256s) => {
+      const rows = await (await database()).query<PackPlace & { sha256: Buffer }>(
+        'select sha256, pack_id as pack, at, size from lockgate.packed_content where sha256 = any($1)',
+        [sha256s.map((hash) => Buffer.from(hash, 'hex'))],
+      );
+      return new Map(rows.map(({ sha256, ...place }) => [sha256.toString('hex'), place]));
+    },
+    add: async (pack, contents) =>
+      (await database()).transaction(async (tx) => {
+        // Held until the commit: who closes the pack waits, and finds these in it.
+        const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [
+          pack,
+        ]);
+        if (!open) return false;
+        await tx.query(
+          `insert into lockgate.packed_content (sha256, pack_id, at, size)
+           select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size)
+           on conflict do nothing`,
+          [
+            pack,
+            contents.map(({ sha256 }) => Buffer.from(sha256, 'hex')),
+            contents.map(({ at }) => at),
+            contents.map(({ size }) => size),
+          ],
+        );
+        return true;
+      }),
+    forget: async (sha256) => {
+      await (await database()).query('delete from lockgate.packed_content where sha256 = $1', [
+        Buffer.from(sha256, 'hex'),
+      ]);
+    },
+    page: async (after, limit) => {
+      const rows = await (await database()).query<{ sha256: Buffer; size: number; storedAt: Date }>(
+        `select sha256, size, stored_at as "storedAt" from lockgate.packed_content
+          where $1::bytea is null or sha256 > $1 order by sha256 limit $2`,
+        [after === null ? null : Buffer.from(after, 'hex'), limit],
+      );
+      return rows.map(({ sha256, ...row }) => ({ ...row, sha256: sha256.toString('hex') }));
+    },
+    packs: async () => {
+      const rows = await (await database()).query<{ pack: number; live: number }>(
+        `select p.id as pack, coalesce(sum(c.size), 0)::bigint as live from lockgate.pack p
+           left join lockgate.packed_content c on c.pack_id = p.id group by p.id order by p.id`,
+      );
+      return rows;
+    },
+    close: async (pack) => {
+      await (await database()).query('update lockgate.pack set closed_at = coalesce(closed_at, now()) where id = $1', [
+        pack,
+      ]);
+    },
+    contents: async (pack) => {
+      const rows = await (await database()).query<{ sha256: Buffer; at: number; size: number }>(
+        'select sha256, at, size from lockgate.packed_content where pack_id = $1 order by at',
+        [pack],
+      );
+      return rows.map(({ sha256, ...row }) => ({ ...row, sha256: sha256.toString('hex') }));
+    },
+    move: async (from, to, contents) =>
+      (await database()).transaction(async (tx) => {
+        const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [
+          to,
+        ]);
+        if (!open) return false;
+        await tx.query(
+          `update lockgate.packed_content c set pack_id = $2, at = row.at
+             from unnest($3::bytea[], $4::bigint[]) as row (sha256, at) where c.sha256 = row.sha256 and c.pack_id = $1`,
+          [from, to, contents.map(({ sha256 }) => Buffer.from(sha256, 'hex')), contents.map(({ at }) => at)],
+        );
+        return true;
+      }),
+    drop: async (pack) => {
+      const dropped = await (await database()).query(
+        `delete from lockgate.pack p where id = $1 and closed_at is not null
+            and not exists (select 1 from lockgate.packed_content c where c.pack_id = p.id) returning 1`,
+        [pack],
+      );
+      return dropped.length > 0;
+    },
+  };
+}

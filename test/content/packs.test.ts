@@ -1,0 +1,132 @@
+import { mkdtemp, readdir, rm, stat, truncate, utimes } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { openPackIndex } from '../../src/collections/pack-index.ts';
+import { openDirectoryStore } from '../../src/content/directory.ts';
+import type { ContentStore } from '../../src/contract/content-store.ts';
+import { freshDatabase } from '../database.ts';
+
+const signal = new AbortController().signal;
+let db: Awaited<ReturnType<typeof freshDatabase>>;
+let root: string;
+const opened: ContentStore[] = [];
+const open = async () => {
+  const store = await openDirectoryStore(
+    root,
+    openPackIndex(async () => db),
+  );
+  opened.push(store);
+  return store;
+};
+
+beforeEach(async () => {
+  db = await freshDatabase();
+  root = join(await mkdtemp(join(tmpdir(), 'lockgate-packs-')), 'content');
+});
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close?.();
+  await db[Symbol.asyncDispose]();
+  await rm(join(root, '..'), { recursive: true });
+});
+
+async function put(store: ContentStore, texts: readonly string[]): Promise<string[]> {
+  const staged = await Promise.all(texts.map((text) => store.stage(Buffer.from(text), signal)));
+  await store.commit(staged);
+  return staged.map(({ sha256 }) => sha256);
+}
+
+async function get(store: ContentStore, sha256: string): Promise<string> {
+  return Buffer.concat(await Array.fromAsync(store.read(sha256))).toString();
+}
+
+const files = () => readdir(join(root, 'packs')).catch(() => []);
+
+/** As if nobody had written to any pack for hours. */
+async function idle(): Promise<void> {
+  const longAgo = new Date(Date.now() - 5 * 3_600_000);
+  for (const name of await files()) await utimes(join(root, 'packs', name), longAgo, longAgo);
+}
+
+const TEXTS = Array.from({ length: 3000 }, (_, i) => `content ${i} `.repeat((i % 40) + 1));
+
+test('thousands of small contents lie in one file, and each is read by itself and by ranges', async () => {
+  const store = await open();
+  const hashes = await put(store, TEXTS);
+  expect(await files()).toHaveLength(1);
+  const another = await open();
+  for (const i of [0, 1, 999, 2999]) {
+    expect(await get(another, hashes[i] as string)).toBe(TEXTS[i]);
+    const part = Buffer.concat(await Array.fromAsync(another.read(hashes[i] as string, { start: 3, end: 7 })));
+    expect(part.toString()).toBe(TEXTS[i]?.slice(3, 7));
+  }
+  expect(await Array.fromAsync(another.read(hashes[0] as string, { start: 5000 }))).toEqual([]);
+  expect((await Array.fromAsync(another.list())).length).toBe(3000);
+});
+
+test('what several processes store at once is there once, whoever was first', async () => {
+  const stores = await Promise.all([open(), open(), open()]);
+  await Promise.all(stores.map((store) => put(store, TEXTS.slice(0, 500))));
+  expect((await Array.fromAsync((stores[0] as ContentStore).list())).length).toBe(500);
+  expect(await files()).toHaveLength(3);
+  for (const store of stores)
+    expect(await get(store, (await put(store, [TEXTS[7] as string]))[0] as string)).toBe(TEXTS[7]);
+});
+
+test('a pack that is mostly nobody’s is rewritten, also while its writer goes on, and every content stays readable', async () => {
+  const [writer, collector] = [await open(), await open()];
+  const hashes = await put(writer, TEXTS);
+  const [name] = await files();
+  const before = (await stat(join(root, 'packs', name as string))).size;
+  for (const sha256 of hashes.slice(0, 2500)) await collector.remove(sha256);
+  expect(await collector.compact?.(signal)).toBe(0);
+  await idle();
+  const reading = writer.read(hashes[2999] as string)[Symbol.asyncIterator]();
+  const first = await reading.next();
+  expect(await collector.compact?.(signal)).toBeGreaterThan(before / 2);
+  expect(await files()).not.toContain(name);
+  // Whoever was reading reads on; others find it where it is now.
+  expect(Buffer.from(first.value as Uint8Array).toString()).toBe(TEXTS[2999]);
+  for (const i of [2500, 2750, 2999]) expect(await get(writer, hashes[i] as string)).toBe(TEXTS[i]);
+  await expect(get(writer, hashes[0] as string)).rejects.toMatchObject({ code: 'content_not_found' });
+  // The writer's pack is gone under its hands: it begins another, and loses nothing.
+  const [late] = await put(writer, ['later than that']);
+  expect(await get(collector, late as string)).toBe('later than that');
+  await idle();
+  await collector.compact?.(signal);
+  for (const i of [2500, 2750, 2999]) expect(await get(writer, hashes[i] as string)).toBe(TEXTS[i]);
+  expect(await get(writer, late as string)).toBe('later than that');
+});
+
+test('bytes that were written and never taken over are nobody’s, and go with their pack', async () => {
+  const index = openPackIndex(async () => db);
+  const broken = await openDirectoryStore(root, {
+    ...index,
+    add: async () => {
+      throw new Error('the database is away');
+    },
+  });
+  await expect(put(broken, TEXTS.slice(0, 100))).rejects.toThrow('away');
+  await broken.close?.();
+  const store = await open();
+  expect(await Array.fromAsync(store.list())).toEqual([]);
+  await idle();
+  await store.compact?.(signal);
+  expect(await files()).toEqual([]);
+  const hashes = await put(store, TEXTS.slice(0, 100));
+  for (const [i, sha256] of hashes.entries()) expect(await get(store, sha256)).toBe(TEXTS[i]);
+});
+
+test('a content that the disk has damaged is not copied as if it were whole', async () => {
+  const store = await open();
+  const hashes = await put(store, ['good '.repeat(100), 'lost '.repeat(100)]);
+  const [name] = await files();
+  await truncate(join(root, 'packs', name as string), 700);
+  await idle();
+  const other = await open();
+  await other.compact?.(signal);
+  expect(await get(other, hashes[0] as string)).toBe('good '.repeat(100));
+  // What is left of it stays for a person to look at.
+  expect(await files()).toContain(name);
+  expect((await get(other, hashes[1] as string)).length).toBeLessThan(500);
+});
