@@ -11,7 +11,7 @@ import type {
 } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { NO_SETTINGS } from '../../src/contract/fields.ts';
-import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
+import { assertRange, type Body, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 
 import { type RegionalClient, regionalClient } from './client.ts';
@@ -173,7 +173,7 @@ function statedIn(headers: WireAnswer['headers']): Stated {
 
 function contentOf(
   stated: Stated,
-  stream: Readable,
+  stream: Body,
   entry: Entry,
   range: ByteRange | undefined,
   signal: AbortSignal,

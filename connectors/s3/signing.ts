@@ -1,4 +1,4 @@
-import { createHmac, hash } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 import type { Secret } from '../../src/contract/secret.ts';
 
 export interface Keys {
@@ -23,7 +23,7 @@ export class Signer {
   readonly #now: () => number;
   #scope = '';
   #keyFor = '';
-  #key: Buffer = Buffer.alloc(0);
+  #key: KeyObject | null = null;
 
   constructor(region: string, service: string, now: () => number) {
     this.#region = region;
@@ -63,11 +63,12 @@ export class Signer {
     return all;
   }
 
-  #keyOf(date: string, secret: string): Buffer {
+  #keyOf(date: string, secret: string): KeyObject {
     const wanted = `${date} ${secret}`;
-    if (this.#keyFor !== wanted) {
+    if (!this.#key || this.#keyFor !== wanted) {
       const step = (key: Buffer | string, text: string) => createHmac('sha256', key).update(text).digest();
-      this.#key = step(step(step(step(`AWS4${secret}`, date), this.#region), this.#service), 'aws4_request');
+      const derived = step(step(step(step(`AWS4${secret}`, date), this.#region), this.#service), 'aws4_request');
+      this.#key = createSecretKey(derived);
       this.#scope = `${date}/${this.#region}/${this.#service}/aws4_request`;
       this.#keyFor = wanted;
     }

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { GetObjectCommand, type GetObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import { type Dispatcher, Pool } from 'undici';
 import type { Clock } from '../../src/contract/connector.ts';
@@ -6,8 +5,16 @@ import { ConnectorError } from '../../src/contract/errors.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { encoded, type Headers, type Keys, Signer } from './signing.ts';
 
+/** Chunks as large as they have become since the last one was taken. */
+export interface WireBody extends AsyncIterable<Uint8Array> {
+  /** Gives the rest up. */
+  destroy(): void;
+}
+
 /** An answer that is read whole is no longer than this. */
-export const WHOLE_BYTES = 256 * 1024;
+export const WHOLE_BYTES = 1024 * 1024;
+/** What a stream holds at the most before its reader has taken it; then the sender waits. */
+const AHEAD_BYTES = 512 * 1024;
 const ERROR_BYTES = 64 * 1024;
 
 export interface WireAnswer {
@@ -22,7 +29,7 @@ export interface Wire {
   /** The whole body; of a page or of a small object. */
   whole(request: WireRequest, atMost: number): Promise<WireAnswer & { readonly body: Buffer }>;
   /** A body as it comes. */
-  stream(request: WireRequest): Promise<WireAnswer & { readonly body: Readable }>;
+  stream(request: WireRequest): Promise<WireAnswer & { readonly body: WireBody }>;
   /** False once a page was of a form that only the SDK can read. */
   listsPlainly: boolean;
   destroy(): void;
@@ -141,14 +148,18 @@ class PoolWire implements Wire {
   }
 
   async stream(request: WireRequest) {
-    const options = await this.#optionsOf(request);
-    const { statusCode, headers, body } = await this.#pool.request({ ...options, signal: request.signal });
-    if (statusCode < 300) return { headers, body: body as Readable };
-    const said = await body.arrayBuffer().then(
-      (bytes) => Buffer.from(bytes).subarray(0, ERROR_BYTES),
-      () => Buffer.alloc(0),
-    );
-    throw failure(statusCode, headers, said);
+    const body = new Body(request.signal);
+    this.#pool.dispatch((await this.#optionsOf(request)) as Dispatcher.DispatchOptions, body.handler);
+    const { status, headers } = await body.begun;
+    if (status < 300) return { headers, body };
+    const said: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of body) {
+      said.push(chunk);
+      bytes += chunk.length;
+      if (bytes > ERROR_BYTES) break;
+    }
+    throw failure(status, headers, Buffer.concat(said).subarray(0, ERROR_BYTES));
   }
 
   destroy(): void {
@@ -172,6 +183,77 @@ class PoolWire implements Wire {
   async #keys(): Promise<Secret<Keys>> {
     const { accessKeyId, secretAccessKey, sessionToken } = await this.#client.config.credentials();
     return new Secret({ accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) });
+  }
+}
+
+/** An answer as it comes. What arrives while its reader is busy is one chunk, so that large bodies come in large ones. */
+class Body implements WireBody {
+  readonly begun: Promise<{ status: number; headers: WireAnswer['headers'] }>;
+  readonly handler: Dispatcher.DispatchHandler;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #end: { error: unknown } | 'done' | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #wake: () => void = () => undefined;
+
+  constructor(signal: AbortSignal) {
+    const { promise, resolve, reject } = Promise.withResolvers<Awaited<Body['begun']>>();
+    this.begun = promise;
+    promise.catch(() => undefined);
+    const abort = () => this.#controller?.abort(signal.reason);
+    const ended = (end: { error: unknown } | 'done') => {
+      this.#end ??= end;
+      signal.removeEventListener('abort', abort);
+      this.#wake();
+    };
+    this.handler = {
+      onRequestStart: (controller) => {
+        this.#controller = controller;
+        if (signal.aborted || this.#end) controller.abort(signal.reason ?? new Error('given up'));
+        else signal.addEventListener('abort', abort, { once: true });
+      },
+      onResponseStart: (_controller, status, headers) => resolve({ status, headers }),
+      onResponseData: (controller, chunk) => {
+        this.#chunks.push(chunk);
+        this.#bytes += chunk.length;
+        if (this.#bytes >= AHEAD_BYTES) controller.pause();
+        this.#wake();
+      },
+      onResponseEnd: () => ended('done'),
+      onResponseError: (_controller, error) => {
+        reject(error);
+        ended({ error });
+      },
+    };
+  }
+
+  destroy(): void {
+    if (this.#end) return;
+    this.#end = 'done';
+    this.#chunks = [];
+    this.#controller?.abort(new Error('given up'));
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    try {
+      for (;;) {
+        if (this.#bytes > 0) {
+          const taken = this.#chunks;
+          const bytes = this.#bytes;
+          this.#chunks = [];
+          this.#bytes = 0;
+          if (bytes >= AHEAD_BYTES) this.#controller?.resume();
+          yield taken.length === 1 ? (taken[0] as Buffer) : Buffer.concat(taken, bytes);
+        } else if (this.#end === 'done') return;
+        else if (this.#end) throw this.#end.error;
+        else
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
+      }
+    } finally {
+      this.destroy();
+    }
   }
 }
 

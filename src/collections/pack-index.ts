@@ -3,6 +3,10 @@ import type { Database } from '../contract/database.ts';
 
 /** Where small contents lie, in the database: every process sees the same. */
 export function openPackIndex(database: () => Promise<Database>): PackIndex {
+  return { ...placing(database), ...tidying(database) };
+}
+
+function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'find' | 'add' | 'forget' | 'page'> {
   return {
     open: async () => {
       const [pack] = await (await database()).query<{ id: number }>(
@@ -50,6 +54,12 @@ export function openPackIndex(database: () => Promise<Database>): PackIndex {
       );
       return rows.map(({ sha256, ...row }) => ({ ...row, sha256: sha256.toString('hex') }));
     },
+  };
+}
+
+/** What it takes to rewrite packs. */
+function tidying(database: () => Promise<Database>): Pick<PackIndex, 'packs' | 'close' | 'contents' | 'move' | 'drop'> {
+  return {
     packs: async () => {
       const rows = await (await database()).query<{ pack: number; live: number }>(
         `select p.id as pack, coalesce(sum(c.size), 0)::bigint as live from lockgate.pack p

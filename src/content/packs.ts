@@ -7,7 +7,7 @@ import type { PackedContent, PackIndex, PackPlace, StagedContent, StoredContent 
 import { LockgateError } from '../contract/errors.ts';
 
 /** Larger contents have files of their own. */
-export const PACKED_BYTES = 128 * 1024;
+export const PACKED_BYTES = 1024 * 1024;
 const PACK_BYTES = 256 * 1024 * 1024;
 /** A pack of fewer bytes is not worth a file. */
 const SMALL_PACK_BYTES = 8 * 1024 * 1024;

@@ -41,6 +41,8 @@ async function* goOn(begun: readonly Uint8Array[], rest: AsyncIterator<Uint8Arra
   }
 }
 
+const SYNC_BYTES = 32 * 1024 * 1024;
+
 async function stageStream(
   staging: string,
   body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -52,12 +54,31 @@ async function stageStream(
   let file: FileHandle | undefined;
   try {
     file = await orUnwritable(staging, open(handle, 'wx', 0o600));
+    let writing: Promise<void> = Promise.resolve();
+    let syncing: Promise<void> = Promise.resolve();
+    let isSyncing = false;
+    let unsynced = 0;
     for await (const chunk of body) {
       signal.throwIfAborted();
+      // Hashed while the chunk before is written.
       hash.update(chunk);
-      await orUnwritable(staging, writeAll(file, chunk));
+      await orUnwritable(staging, writing);
+      writing = writeAll(file, chunk);
+      writing.catch(() => undefined);
       size += chunk.length;
+      unsynced += chunk.length;
+      if (unsynced >= SYNC_BYTES && !isSyncing) {
+        unsynced = 0;
+        isSyncing = true;
+        // So that little is left to be synced by the commit. A failure is told once, so it must be heard here.
+        syncing = file.datasync().then(() => {
+          isSyncing = false;
+        });
+        syncing.catch(() => undefined);
+      }
     }
+    await orUnwritable(staging, writing);
+    await orUnwritable(staging, syncing);
     return { sha256: hash.digest('hex'), size, handle };
   } catch (error) {
     await rm(handle, { force: true });

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import type { ByteRange, CheckReport, Source } from './connector.ts';
 import { ConnectorError, describeError } from './errors.ts';
 
@@ -29,7 +28,7 @@ export function folderPrefix(path: string): string {
 }
 
 /** Destroys the body and throws `invalid_request` when an answer does not begin where the range was asked to. */
-export function assertRange(range: ByteRange | undefined, contentRange: string | undefined, body: Readable): void {
+export function assertRange(range: ByteRange | undefined, contentRange: string | undefined, body: Body): void {
   if (!range || range.start === 0 || contentRange?.startsWith(`bytes ${range.start}-`)) return;
   body.destroy();
   throw new ConnectorError('invalid_request', 'The source does not answer with the range that was asked for.', {
@@ -38,10 +37,15 @@ export function assertRange(range: ByteRange | undefined, contentRange: string |
   });
 }
 
+/** A body that can be given up. */
+export interface Body extends AsyncIterable<Uint8Array> {
+  destroy(): unknown;
+}
+
 /** A stream as a body whose errors are the connector's own; a reader that leaves early frees the connection. */
-export async function* bodyOf(stream: Readable, toError: (error: unknown) => unknown): AsyncIterable<Uint8Array> {
+export async function* bodyOf(stream: Body, toError: (error: unknown) => unknown): AsyncIterable<Uint8Array> {
   try {
-    yield* stream as AsyncIterable<Uint8Array>;
+    yield* stream;
   } catch (error) {
     throw toError(error);
   } finally {

@@ -4,7 +4,7 @@ import type { SyncLimits } from './limits.ts';
 
 /**
  * Gathers finished entries and commits them together: first their bytes become durable, then their rows visible.
- * One commit at a time. When one fails, everything after it fails with the same error.
+ * One commit at a time, of all that has come while the one before was under way. When one fails, everything after it fails with the same error.
  */
 export class Committer {
   readonly #store: HandStore;
@@ -20,7 +20,8 @@ export class Committer {
   #bytes = 0;
   #settled: number[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #last: Promise<void> = Promise.resolve();
+  #working: Promise<void> | null = null;
+  #isDue = false;
   #failed = false;
 
   constructor(
@@ -58,8 +59,7 @@ export class Committer {
     const left = (this.#unsettledIn.get(batch) ?? 1) - 1;
     this.#unsettledIn.set(batch, left);
     if (left === 0) this.#settle(batch);
-    if (this.#outcomes.length >= this.#limits.commitOutcomes || this.#bytes >= this.#limits.commitBytes)
-      void this.flush();
+    if (this.#outcomes.length >= this.#limits.commitOutcomes || this.#bytes >= this.#limits.commitBytes) this.#begin();
     else this.#schedule();
   }
 
@@ -70,20 +70,37 @@ export class Committer {
   }
 
   #schedule(): void {
-    this.#timer ??= setTimeout(() => void this.flush(), this.#limits.commitDelayMs);
+    this.#timer ??= setTimeout(() => this.#begin(), this.#limits.commitDelayMs);
+  }
+
+  /** Begins a commit unless one is under way: that one is followed by another with all that has come meanwhile. */
+  #begin(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#isDue = true;
+    this.#working ??= this.#work().finally(() => {
+      this.#working = null;
+    });
+  }
+
+  async #work(): Promise<void> {
+    while (this.#isDue) {
+      this.#isDue = false;
+      const outcomes = this.#outcomes;
+      const settled = this.#settled;
+      this.#outcomes = [];
+      this.#bytes = 0;
+      this.#settled = [];
+      await this.#commit(outcomes, settled);
+    }
   }
 
   /** Resolves when all that was added so far is committed. Never rejects: a failure goes to `onFailure`. */
-  flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const outcomes = this.#outcomes;
-    const settled = this.#settled;
-    this.#outcomes = [];
-    this.#bytes = 0;
-    this.#settled = [];
-    this.#last = this.#last.then(() => this.#commit(outcomes, settled));
-    return this.#last;
+  async flush(): Promise<void> {
+    while (this.#outcomes.length + this.#settled.length > 0 || this.#working) {
+      this.#begin();
+      await this.#working;
+    }
   }
 
   async #commit(outcomes: Outcome[], settled: number[]): Promise<void> {
@@ -107,7 +124,7 @@ export class Committer {
 }
 
 /** Larger contents wait on the disk. */
-const IN_MEMORY = 256 * 1024;
+const IN_MEMORY = 1024 * 1024;
 
 function bytesOf(outcome: Outcome): number {
   return outcome.kind === 'stored' && outcome.content.size <= IN_MEMORY ? outcome.content.size : 0;

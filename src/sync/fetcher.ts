@@ -9,6 +9,9 @@ import type { SyncLimits } from './limits.ts';
 const FATAL: readonly string[] = ['credential_rejected', 'endpoint_refused', 'ambient_refused', 'aborted'];
 const AWAY: readonly string[] = ['unavailable', 'timeout', 'throttled'];
 
+/** Of larger bodies only a part is in memory. */
+const WHOLE_BYTES = 1024 * 1024;
+
 /** Reads the entries of batches side by side and hands each outcome to the committer. */
 export class Fetcher {
   readonly #source: Source;
@@ -22,6 +25,7 @@ export class Fetcher {
   #waiting: { entry: Entry; batch: number }[] = [];
   #wake: (() => void)[] = [];
   #reserved = 0;
+  #readingBytes = 0;
   #awayInARow = 0;
 
   constructor(parts: {
@@ -95,12 +99,21 @@ export class Fetcher {
     for (const resolve of wake) resolve();
   }
 
+  get #mayRead(): boolean {
+    const { concurrentReads, readBytes } = this.#limits;
+    const room = this.#running.size < concurrentReads && this.#readingBytes < readBytes;
+    return room && !this.#committer.isFull && !this.#signal.aborted;
+  }
+
   #fill(): void {
-    while (this.#running.size < this.#limits.concurrentReads && !this.#committer.isFull && !this.#signal.aborted) {
+    while (this.#mayRead) {
       const next = this.#waiting.shift();
       if (!next) break;
+      const bytes = Math.min(next.entry.size, WHOLE_BYTES);
+      this.#readingBytes += bytes;
       const work = this.#settle(next.entry, next.batch).finally(() => {
         this.#running.delete(work);
+        this.#readingBytes -= bytes;
         this.#fill();
         this.#wakeAll();
         this.#onSettled();

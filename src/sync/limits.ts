@@ -18,6 +18,8 @@ export interface SyncLimits {
   readonly commitOutcomes: number;
   /** Bytes of small contents, which wait in memory, at which they are committed. */
   readonly commitBytes: number;
+  /** Bytes of small contents that are read at once. */
+  readonly readBytes: number;
   /** How long a finished document waits for others to be committed with, in milliseconds. */
   readonly commitDelayMs: number;
   /** Index rows read at once. */
@@ -42,7 +44,8 @@ export const DEFAULT_LIMITS: SyncLimits = {
   splitPages: 16,
   concurrentReads: 64,
   commitOutcomes: 512,
-  commitBytes: 16 * 1024 * 1024,
+  commitBytes: 8 * 1024 * 1024,
+  readBytes: 32 * 1024 * 1024,
   commitDelayMs: 200,
   indexRows: 5000,
   removals: 1000,

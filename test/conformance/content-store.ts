@@ -104,7 +104,7 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
 
     test('a sweep removes what dead processes left, and nothing of living ones', async () => {
       // Large enough for a file of its own everywhere.
-      const text = 'mine '.repeat(60_000);
+      const text = 'mine '.repeat(300_000);
       const mine = await store.stage(body(text), signal);
       const [host] = basename(mine.handle).split('-');
       // Beyond the largest process number that Linux gives out.

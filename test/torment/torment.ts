@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Change, readChanges } from '../../src/collections/changes.ts';
+import { openPackIndex } from '../../src/collections/pack-index.ts';
 import { requestRun } from '../../src/collections/runs.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
 import type { Database } from '../../src/contract/database.ts';
@@ -201,7 +202,8 @@ async function idle(db: Database): Promise<void> {
 
 async function look(db: Database, fleet: Fleet) {
   const wrong: string[] = [];
-  const content = await openDirectoryStore(join(fleet.folder, 'data', 'content'));
+  const index = openPackIndex(async () => db);
+  const content = await openDirectoryStore(join(fleet.folder, 'data', 'content'), index);
   const runs = await db.query<{ state: string; count: number; most: number }>(
     'select state, count(*) as count, max(attempt) as most from lockgate.run group by state',
   );
