@@ -141,7 +141,7 @@ async function measure(): Promise<void> {
   });
   print(
     'the whole index read as a listing is compared with it',
-    `${Math.round(TOTAL / (scan / 1000) / 1000)},000 rows each second`,
+    `${Math.round(TOTAL / (scan / 1000)).toLocaleString('en')} rows each second`,
   );
   const somewhere = (n: number) => Math.floor((TOTAL / 21) * n);
   const cursorAt = async (i: number) => {
@@ -175,7 +175,6 @@ async function measure(): Promise<void> {
     forget(db, { changesDays: 7, runsDays: 0 }, new AbortController().signal),
   );
   print('changes forgotten', `${Math.round(changes / (gone / 1000))} each second`);
-  print('memory of this process', `${Math.round(process.memoryUsage().rss / 1e6)} MB`);
 }
 
 /** Many rows at once, as commits would have left them. */

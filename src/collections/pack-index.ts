@@ -92,11 +92,11 @@ function tidying(database: () => Promise<Database>): Pick<PackIndex, 'packs' | '
         );
         return true;
       }),
-    drop: async (pack) => {
+    drop: async (pack, closedSeconds) => {
       const dropped = await (await database()).query(
-        `delete from lockgate.pack p where id = $1 and closed_at is not null
+        `delete from lockgate.pack p where id = $1 and closed_at <= now() - make_interval(secs => $2)
             and not exists (select 1 from lockgate.packed_content c where c.pack_id = p.id) returning 1`,
-        [pack],
+        [pack, closedSeconds],
       );
       return dropped.length > 0;
     },

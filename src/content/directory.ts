@@ -12,10 +12,14 @@ import { orUnwritable, stage, sweep } from './staging.ts';
  * ones together in `packs/` where there is an index for them. Staged names begin with the machine and the process that writes
  * them, so that `sweep` can tell the dead ones' leftovers.
  */
-export async function openDirectoryStore(root: string, index: PackIndex | null = null): Promise<ContentStore> {
+export async function openDirectoryStore(
+  root: string,
+  index: PackIndex | null = null,
+  keptSeconds?: number,
+): Promise<ContentStore> {
   const staging = join(root, 'staging');
   await orUnwritable(root, mkdir(staging, { recursive: true, mode: 0o700 }));
-  const packs = index && new Packs(root, index);
+  const packs = index && new Packs(root, index, keptSeconds);
   return {
     stage: (body, signal) => stage(staging, body, signal, packs),
     commit: async (staged) => {

@@ -13,6 +13,8 @@ const PACK_BYTES = 256 * 1024 * 1024;
 const SMALL_PACK_BYTES = 8 * 1024 * 1024;
 /** Nobody has written to a pack for so long: what wrote it is dead, or has time. */
 const IDLE_MS = 3_600_000;
+/** What was rewritten is removed so much later: a backup of the database finds what it names. */
+const KEPT_SECONDS = 24 * 3600;
 const HANDLE = 'packed';
 const PAGE = 5000;
 /** Buffers that one write takes. */
@@ -31,11 +33,13 @@ interface Pending {
 export class Packs {
   readonly #folder: string;
   readonly #index: PackIndex;
+  readonly #keptSeconds: number;
   readonly #pending = new Map<string, Pending>();
   #current: { number: number; file: FileHandle; end: number } | null = null;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(root: string, index: PackIndex) {
+  constructor(root: string, index: PackIndex, keptSeconds = KEPT_SECONDS) {
+    this.#keptSeconds = keptSeconds;
     this.#folder = join(root, 'packs');
     this.#index = index;
   }
@@ -168,7 +172,10 @@ export class Packs {
     return this.#index.forget(sha256);
   }
 
-  /** Rewrites packs that are mostly nobody's, or small, and removes those that have nothing. Returns the bytes that came free. */
+  /**
+   * Rewrites packs that are mostly nobody's, or small, and removes those that have had nothing for a day. Returns the bytes that
+   * came free.
+   */
   async compact(signal: AbortSignal): Promise<number> {
     let freed = 0;
     for (const { pack, live } of await this.#index.packs()) {
@@ -180,7 +187,7 @@ export class Packs {
       if (live > 0 && live * 2 >= size && size >= SMALL_PACK_BYTES) continue;
       await this.#index.close(pack);
       await this.#rewrite(pack);
-      if (!(await this.#index.drop(pack))) continue;
+      if (!(await this.#index.drop(pack, this.#keptSeconds))) continue;
       await rm(this.#pathOf(pack), { force: true });
       freed += size - live;
     }

@@ -69,6 +69,6 @@ export interface PackIndex {
   contents(pack: number): Promise<readonly PackedContent[]>;
   /** Contents lie in another pack now, unless they were removed meanwhile. False: that one was closed. */
   move(from: number, to: number, contents: readonly PackedContent[]): Promise<boolean>;
-  /** Forgets a closed pack that has no contents. False: it has some. */
-  drop(pack: number): Promise<boolean>;
+  /** Forgets a pack that has no contents and was closed so long ago. False: it has some, or was closed later. */
+  drop(pack: number, closedSeconds: number): Promise<boolean>;
 }

@@ -11,10 +11,11 @@ const signal = new AbortController().signal;
 let db: Awaited<ReturnType<typeof freshDatabase>>;
 let root: string;
 const opened: ContentStore[] = [];
-const open = async () => {
+const open = async (keptSeconds = 0) => {
   const store = await openDirectoryStore(
     root,
     openPackIndex(async () => db),
+    keptSeconds,
   );
   opened.push(store);
   return store;
@@ -68,7 +69,7 @@ test('what several processes store at once is there once, whoever was first', as
   const stores = await Promise.all([open(), open(), open()]);
   await Promise.all(stores.map((store) => put(store, TEXTS.slice(0, 500))));
   expect((await Array.fromAsync((stores[0] as ContentStore).list())).length).toBe(500);
-  expect(await files()).toHaveLength(3);
+  expect((await files()).length).toBeLessThanOrEqual(3);
   for (const store of stores)
     expect(await get(store, (await put(store, [TEXTS[7] as string]))[0] as string)).toBe(TEXTS[7]);
 });
@@ -129,4 +130,20 @@ test('a content that the disk has damaged is not copied as if it were whole', as
   // What is left of it stays for a person to look at.
   expect(await files()).toContain(name);
   expect((await get(other, hashes[1] as string)).length).toBeLessThan(500);
+});
+
+test('a pack that was rewritten stays for a day, so that a backup of the database finds what it names', async () => {
+  const store = await open(24 * 3600);
+  const hashes = await put(store, TEXTS.slice(0, 100));
+  const [name] = await files();
+  await store.close?.();
+  await idle();
+  const other = await open(24 * 3600);
+  expect(await other.compact?.(signal)).toBe(0);
+  expect(await files()).toContain(name);
+  for (const [i, sha256] of hashes.entries()) expect(await get(other, sha256)).toBe(TEXTS[i]);
+  await db.query(`update lockgate.pack set closed_at = now() - interval '2 days' where id = 1`);
+  await other.compact?.(signal);
+  expect(await files()).not.toContain(name);
+  for (const [i, sha256] of hashes.entries()) expect(await get(other, sha256)).toBe(TEXTS[i]);
 });

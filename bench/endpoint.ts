@@ -1,0 +1,115 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, open, stat, utimes, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+
+/**
+ * An S3 endpoint that is as fast as it can be, so that what is measured is the client: nginx gives out files that were written
+ * before. It checks no signature, lists by page and by directory (`delimiter=/`), and every object of a bucket has the same bytes.
+ */
+export interface Bucket {
+  readonly name: string;
+  readonly keys: number;
+  readonly size: number;
+}
+
+const PER_PAGE = 1000;
+const MODIFIED = 1_790_000_000;
+const PORT = 9177;
+
+const keyOf = (i: number) =>
+  `docs/${String(Math.floor(i / PER_PAGE)).padStart(3, '0')}/report-${String(i).padStart(9, '0')}.pdf`;
+
+export async function startEndpoint(root: string, buckets: readonly Bucket[]): Promise<{ url: string; stop(): void }> {
+  const www = join(root, 'www');
+  for (const bucket of buckets) await writeBucket(join(www, bucket.name), bucket);
+  const file = join(root, 'nginx.conf');
+  await writeFile(file, configuration(root, www));
+  const nginx = spawn('nginx', ['-c', file, '-e', join(root, 'error.log')], { stdio: 'ignore' });
+  for (let tries = 0; !(await answers()); tries++) {
+    if (tries > 100 || nginx.exitCode) throw new Error(`nginx does not start; see ${join(root, 'error.log')}`);
+    await wait(50);
+  }
+  return { url: `http://127.0.0.1:${PORT}`, stop: () => void nginx.kill('SIGQUIT') };
+}
+
+/** What the benchmark needs and this machine has not. */
+export function missingTools(): string[] {
+  return ['nginx', 'rclone'].filter((name) => {
+    try {
+      execFileSync('which', [name], { stdio: 'ignore' });
+      return false;
+    } catch {
+      return true;
+    }
+  });
+}
+
+async function answers(): Promise<boolean> {
+  const socket = connect(PORT, '127.0.0.1');
+  const up = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'error').then(() => false)]);
+  socket.destroy();
+  return up;
+}
+
+async function writeBucket(folder: string, { name, keys, size }: Bucket): Promise<void> {
+  const done = join(folder, 'done');
+  if (existsSync(done)) return;
+  await mkdir(join(folder, 'pages'), { recursive: true });
+  const object = join(folder, 'object');
+  const file = await open(object, 'w');
+  for (let at = 0; at < size; at += 1 << 20) await file.write(randomBytes(Math.min(1 << 20, size - at)));
+  await file.close();
+  await utimes(object, MODIFIED, MODIFIED);
+  // As nginx computes it, so that conditions hold.
+  const etag = `&quot;${MODIFIED.toString(16)}-${(await stat(object)).size.toString(16)}&quot;`;
+  const entry = (i: number) =>
+    `<Contents><Key>${keyOf(i)}</Key><LastModified>2026-09-21T14:13:20.000Z</LastModified><ETag>${etag}</ETag><Size>${size}</Size><StorageClass>STANDARD</StorageClass></Contents>`;
+  const page = (file: string, prefix: string, said: string, body: string, next?: string) =>
+    writeFile(
+      join(folder, 'pages', `${file}.xml`),
+      `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>${name}</Name><Prefix>${prefix}</Prefix>${said}${next ? `<NextContinuationToken>${next}</NextContinuationToken>` : ''}<MaxKeys>${PER_PAGE}</MaxKeys><IsTruncated>${next !== undefined}</IsTruncated>${body}</ListBucketResult>`,
+    );
+  const pages = Math.ceil(keys / PER_PAGE);
+  const folders: string[] = [];
+  for (let p = 0; p < pages; p++) {
+    const from = p * PER_PAGE;
+    const body = Array.from({ length: Math.min(PER_PAGE, keys - from) }, (_, i) => entry(from + i)).join('');
+    const directory = String(p).padStart(3, '0');
+    await page(`p${p}`, '', '', body, p + 1 < pages ? `p${p + 1}` : undefined);
+    await page(`ddocs${directory}`, `docs/${directory}/`, '<Delimiter>/</Delimiter>', body);
+    folders.push(`<CommonPrefixes><Prefix>docs/${directory}/</Prefix></CommonPrefixes>`);
+  }
+  await page('d', '', '<Delimiter>/</Delimiter>', '<CommonPrefixes><Prefix>docs/</Prefix></CommonPrefixes>');
+  await page('ddocs', 'docs/', '<Delimiter>/</Delimiter>', folders.join(''));
+  await writeFile(done, createHash('sha256').update(`${keys} ${size}`).digest('hex'));
+}
+
+function configuration(root: string, www: string): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${root}/tmp;`)
+    .join(' ');
+  return `worker_processes 1; daemon off; pid ${root}/nginx.pid;
+events { worker_connections 4096; }
+http {
+  access_log off; sendfile on; keepalive_requests 100000000; keepalive_timeout 300s; ${temporary}
+  default_type application/octet-stream;
+  map $args $page {
+    default p0;
+    "~continuation-token=(?<t>p[0-9]+)" $t;
+    "~delimiter=%2F.*prefix=docs%2F(?<d>[0-9]+)%2F" ddocs$d;
+    "~delimiter=%2F.*prefix=docs%2F" ddocs;
+    "~delimiter=%2F" d;
+  }
+  server {
+    listen 127.0.0.1:${PORT};
+    location ~ ^/(?<b>[a-z0-9]+)/?$ { default_type application/xml; root ${www}; etag off; try_files /$b/pages/$page.xml =404; }
+    location ~ ^/(?<b>[a-z0-9]+)/docs/ { root ${www}; rewrite ^ /$b/object break; }
+  }
+}
+`;
+}
