@@ -1,6 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, open, stat, utimes, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -49,11 +48,15 @@ export function missingTools(): string[] {
   });
 }
 
-async function answers(): Promise<boolean> {
-  const socket = connect(PORT, '127.0.0.1');
-  const up = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'error').then(() => false)]);
-  socket.destroy();
-  return up;
+function answers(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(PORT, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }
 
 async function writeBucket(folder: string, { name, keys, size }: Bucket): Promise<void> {

@@ -87,7 +87,14 @@ async function measure(): Promise<void> {
   const runId = await requestRun(db, source.id, 'manual');
   const taken = await takeRun(db, runId, 'leader');
   if (taken.kind !== 'taken') throw new Error('the run was not taken');
-  const run = { id: runId, attempt: taken.attempt, hand: taken.hand, sourceId: source.id, collectionId: collection.id };
+  const run = {
+    id: runId,
+    attempt: taken.attempt,
+    hand: taken.hand,
+    rules: '',
+    sourceId: source.id,
+    collectionId: collection.id,
+  };
   const store = openRunStore(db, run);
   process.stdout.write(`${TOTAL / 1e6} million documents in one source\n\n| | |\n|---|---|\n`);
 

@@ -4,12 +4,15 @@ import type { Checkpoint, ListingPart, RunStore } from '../contract/run.ts';
 import { type Failure, putOff, touchFailures, writeFailures } from './failures.ts';
 import { addFigures, countDocuments, type HandOfRun, lost, openHandStore, takeNumbers } from './hand-store.ts';
 import { buryHands } from './hands.ts';
+import { forgetChunks, forgetChunksAt, forgetOtherRules, readChunks, replaceChunks } from './listing-chunks.ts';
 import { openIndex } from './listing-index.ts';
 import { openMirror } from './mirror.ts';
 
 /** A run that this process leads. */
 export interface OwnedRun extends HandOfRun {
   readonly attempt: number;
+  /** What the source's listing is to be compared by, as SHA-256 in hex; chunks that were made by other rules do not hold. */
+  readonly rules: string;
 }
 
 /** The rows of one run, for the attempt that leads it. */
@@ -19,6 +22,7 @@ export function openRunStore(db: Database, run: OwnedRun): RunStore {
     ...hand,
     progress: () => readProgress(db, run),
     ...openIndex(db, run.sourceId),
+    chunks: (from, limit) => readChunks(db, run, from, limit),
     putOff: (entries) => putOff(db, run, entries),
     restartUnordered: () => db.transaction((tx) => restartUnordered(tx, run)),
     splitPart: (of, parts) => db.transaction((tx) => splitPart(tx, run, of, parts)),
@@ -51,6 +55,7 @@ async function readProgress(db: Queryable, run: OwnedRun): ReturnType<RunStore['
     [run.id, run.attempt],
   );
   if (!row) throw lost();
+  await forgetOtherRules(db, run);
   const parts = await db.query<ListingPart & { complete: boolean }>(
     `select number, after, up_to as "upTo", followed_by as "followedBy", position, through, complete from lockgate.listing_part
       where run_id = $1 order by number`,
@@ -70,6 +75,7 @@ async function writeCheckpoint(tx: Queryable, run: OwnedRun, step: Checkpoint): 
     [run.id, step.part, step.position, step.through, step.complete],
   );
   if (step.batches.length > 0) await writeBatches(tx, run, step.batches);
+  await replaceChunks(tx, run, step);
   await mark(tx, run, 'missing_run', step.missing);
   await mark(tx, run, 'seen_run', step.seen);
   if (step.complete) await noteCompleteListing(tx, run);
@@ -131,6 +137,7 @@ async function restartUnordered(tx: Queryable, run: OwnedRun): Promise<void> {
     'update lockgate.run set unordered = true, pages = 0, listed = 0, excluded = 0, unchanged = 0 where id = $1',
     [run.id],
   );
+  await forgetChunks(tx, run.sourceId);
   await tx.query('delete from lockgate.listing_part where run_id = $1', [run.id]);
   await tx.query('insert into lockgate.listing_part (run_id, number) values ($1, 0)', [run.id]);
   await tx.query('update lockgate.document set missing_run = null where missing_run = $1', [run.id]);
@@ -143,6 +150,12 @@ async function splitPart(
   parts: readonly ListingPart[],
 ): Promise<void> {
   await claim(tx, run);
+  // The chunk in which a cut lies is compared in two halves, of which one may never be.
+  await forgetChunksAt(
+    tx,
+    run.sourceId,
+    parts.map(({ after }) => after ?? ''),
+  );
   await tx.query('update lockgate.listing_part set up_to = $3, followed_by = $4 where run_id = $1 and number = $2', [
     run.id,
     of.number,

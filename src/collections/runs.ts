@@ -3,6 +3,7 @@ import { LockgateError } from '../contract/errors.ts';
 import type { RunState } from '../contract/run.ts';
 import { DEAD_AFTER_SECONDS } from './hands.ts';
 import { isId, newId } from './id.ts';
+import { settleChunks } from './listing-chunks.ts';
 
 export interface RunRecord {
   readonly id: string;
@@ -133,6 +134,7 @@ export async function finishRun(
     ended[0].sourceId,
     id,
   ]);
+  await settleChunks(db, ended[0].sourceId, id);
 }
 
 export function listRuns(

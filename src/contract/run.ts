@@ -62,6 +62,17 @@ export interface ListingPart {
   readonly through: string | null;
 }
 
+/** A stretch of a listing of which the collection has all that it should. */
+export interface IndexChunk {
+  /** The key with which it begins; empty: the beginning of the listing. It ends where the next one begins. */
+  readonly from: string;
+  readonly entries: number;
+  /** Of those, what the rules of the source leave out. */
+  readonly excluded: number;
+  /** Over keys, paths, versions and sizes, in hex. */
+  readonly hash: string;
+}
+
 /** One step of the listing of a part, written down as a whole. */
 export interface Checkpoint {
   readonly part: number;
@@ -82,6 +93,10 @@ export interface Checkpoint {
   readonly unreadable: readonly Entry[];
   /** Entries whose fetch has failed before and was put off. */
   readonly putOff: readonly Entry[];
+  /** Chunks that hold no more, by the keys with which they begin. */
+  readonly stale: readonly string[];
+  /** Chunks that hold once the run has completed. */
+  readonly chunks: readonly IndexChunk[];
   readonly figures: Partial<RunFigures>;
 }
 
@@ -108,6 +123,8 @@ export interface ListingStore {
   /** Up to `limit` rows with keys after `after` and up to `upTo` (null: no bound), in byte order. */
   indexRange(after: string | null, upTo: string | null, limit: number): Promise<IndexRow[]>;
   indexRows(keys: readonly string[]): Promise<IndexRow[]>;
+  /** Chunks that hold, from the one that begins with this key or behind it on. */
+  chunks(from: string, limit: number): Promise<IndexChunk[]>;
   /** Those of these entries whose fetch has failed and is not tried again in this run. */
   putOff(entries: readonly Entry[]): Promise<ReadonlySet<Entry>>;
   checkpoint(step: Checkpoint): Promise<void>;

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { openHandStore } from '../collections/hand-store.ts';
 import { type Caps, joinRun, leaveRun, yieldRun } from '../collections/hands.ts';
 import { type OwnedRun, openRunStore } from '../collections/run-store.ts';
@@ -133,7 +134,7 @@ function stalled(attempts: number): LockgateError {
 async function execute(
   parts: CrawlParts,
   record: SourceRecord,
-  run: OwnedRun & { planId: string | null },
+  run: Omit<OwnedRun, 'rules'> & { planId: string | null },
   signal: AbortSignal,
 ) {
   return withSource(parts, record, run.id, async ({ source, listing, positionAfter }) =>
@@ -141,7 +142,7 @@ async function execute(
       {
         source,
         listing,
-        store: openRunStore(parts.db, run),
+        store: openRunStore(parts.db, { ...run, rules: rulesOf(record) }),
         content: parts.content,
         select: compileSelection(record),
         // What a plan removes somebody has read and asked for.
@@ -183,6 +184,11 @@ async function withSource<T>(
     // How the run ended matters more than that these were lost.
     await noteRequests(db, runId, meter).catch(() => undefined);
   }
+}
+
+/** What decides which entries of a listing become documents, and under which paths. */
+function rulesOf({ path, settings, include, exclude, maxBytes }: SourceRecord): string {
+  return hash('sha256', JSON.stringify([path, settings, include, exclude, maxBytes]));
 }
 
 const NO_GUARD = { documents: Number.POSITIVE_INFINITY, share: 1 };

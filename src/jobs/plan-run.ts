@@ -105,6 +105,8 @@ class PlanWriter {
       ...this.#index,
       // Whether something is tried again is decided when it is done.
       putOff: async () => new Set(),
+      // Everything is looked at, so that what is left out can be said, too.
+      chunks: async () => [],
       // The listing of a plan stays whole.
       splitPart: async () => undefined,
       restartUnordered: async () => {

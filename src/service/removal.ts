@@ -49,7 +49,8 @@ async function holdSource(db: Database, source: SourceRecord): Promise<AsyncDisp
     );
   }
   await dismissHelpers(db, id);
-  const run = { id, attempt: lead.attempt, hand: lead.hand, sourceId: source.id, collectionId: source.collectionId };
+  const { attempt, hand } = lead;
+  const run = { id, attempt, hand, sourceId: source.id, collectionId: source.collectionId, rules: '' };
   return {
     beat: async () => void (await openRunStore(db, run).heartbeat()),
     [Symbol.asyncDispose]: async () => {

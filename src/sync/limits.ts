@@ -12,6 +12,8 @@ export interface SyncLimits {
   readonly listingParts: number;
   /** Pages of a part, after each of which it is asked whether it should be split. */
   readonly splitPages: number;
+  /** Entries of a stretch that is compared as a whole, on average. */
+  readonly chunkEntries: number;
   /** Reads under way at once; the adaptive limit of the account is below it. */
   readonly concurrentReads: number;
   /** Outcomes that one transaction commits at the most. */
@@ -42,6 +44,7 @@ export const DEFAULT_LIMITS: SyncLimits = {
   offeredBatches: 64,
   listingParts: 4,
   splitPages: 16,
+  chunkEntries: 1024,
   concurrentReads: 64,
   commitOutcomes: 512,
   commitBytes: 8 * 1024 * 1024,

@@ -1,6 +1,7 @@
-import type { Page } from '../contract/connector.ts';
+import type { Entry, Page } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 import type { ListingPart } from '../contract/run.ts';
+import { Chunker, hashOf, StoredChunks, type Stretch } from './chunks.ts';
 import { compareKeys } from './key-order.ts';
 import type { Listing, Start } from './listing.ts';
 import { boundariesBetween } from './partition.ts';
@@ -77,29 +78,47 @@ class Parts {
     const { source, limits, now, positionAfter } = this.#listing;
     const signal = this.#signal;
     const step = new Step(this.#listing, part, this.#numbers);
+    const chunker = new Chunker(part, limits.chunkEntries);
+    const stored = new StoredChunks(this.#listing.store, part.through ?? part.after ?? '');
     let { upTo, followedBy }: End = part;
+    let last = part.after;
     let position = part.position ?? (part.after === null ? null : (positionAfter?.(part.after) ?? null));
+    // The page on which begins what is not dealt with.
+    let resume = position;
     let ahead: Promise<Page> = source.listPage(position, signal);
     let cuts: Promise<Cut[]> | null = null;
     for (let pages = 1; ; pages++) {
       ahead.catch(() => undefined);
       const page = within(await ahead, { upTo, followedBy });
-      if (!page || (!this.#start.unordered && !isAscending(page.entries, step.through))) return this.#outOfOrder();
+      if (!page || (!this.#start.unordered && !isAscending(page.entries, last))) return this.#outOfOrder();
+      last = page.entries.at(-1)?.key ?? last;
       const next = page.next.kind === 'more' ? page.next.pageToken : null;
       if (next !== null) {
         if (next === position) throw invalid('The source repeated a page token, so its listing would never end.');
         ahead = source.listPage(next, signal);
         ahead.catch(() => undefined);
       }
-      await this.#plan(step, page, upTo);
-      step.pageDone(page.entries, next);
+      if (this.#start.unordered) {
+        await this.#planUnordered(step, page);
+        resume = next;
+      } else {
+        let closed = false;
+        for (const stretch of chunker.take(behind(page.entries, part.through))) {
+          closed = true;
+          await this.#compare(step, stored, stretch, upTo);
+        }
+        if (next === null) await this.#compare(step, stored, chunker.end(), upTo);
+        else if (chunker.isEmpty) resume = next;
+        else if (closed || pages === 1) resume = position;
+      }
+      step.pageDone(next === null ? null : resume, next === null);
       if (next === null || step.eventful || now() - step.writtenAt >= limits.checkpointMs) await step.write();
       if (next === null) return;
       position = next;
       if (cuts && (await isSettled(cuts))) {
-        ({ upTo, followedBy } = await this.#split(part.number, await cuts, step.through, { upTo, followedBy }));
+        ({ upTo, followedBy } = await this.#split(part.number, await cuts, last, { upTo, followedBy }));
         cuts = null;
-      } else if (pages % limits.splitPages === 0 && !cuts) cuts = this.#cutsAfter(step.through, upTo);
+      } else if (pages % limits.splitPages === 0 && !cuts) cuts = this.#cutsAfter(last, upTo);
     }
   }
 
@@ -108,15 +127,37 @@ class Parts {
     this.#stop.abort(new Error('the listing is out of order'));
   }
 
-  async #plan(step: Step, page: Page, upTo: string | null): Promise<void> {
+  async #planUnordered(step: Step, { entries }: Page): Promise<void> {
     const { store, select, restrict = async (plan: Plan) => plan } = this.#listing;
-    if (this.#start.unordered) {
-      const rows = await store.indexRows(page.entries.map(({ key }) => key));
-      step.add(await restrict({ ...planUnordered(page.entries, rows, select), missing: [] }));
+    const rows = await store.indexRows(entries.map(({ key }) => key));
+    step.add(await restrict({ ...planUnordered(entries, rows, select), missing: [] }));
+    step.listed(entries);
+  }
+
+  /** Compares a stretch with the chunk that is stored of it, and when that says otherwise, or nothing, with the documents. */
+  async #compare(step: Step, stored: StoredChunks, stretch: Stretch, upTo: string | null): Promise<void> {
+    const { restrict } = this.#listing;
+    const { from, before, entries } = stretch;
+    // Up to a boundary, or to where the part ends, its last key with it.
+    const known = await stored.before(before ?? (upTo === null ? null : `${upTo}\u0001`));
+    const isWhole = from !== null && (before !== null || upTo === null) && !restrict;
+    const hash = isWhole ? hashOf(entries) : '';
+    const [only] = known;
+    if (isWhole && known.length === 1 && only?.from === from && only.hash === hash) {
+      step.same(only);
+      step.listed(entries);
       return;
     }
-    for await (const plan of stretches(this.#listing, page, step.through, upTo))
-      step.add(await restrict({ ...plan, seen: [] }));
+    const figures = { excluded: 0, unreadable: 0 };
+    for await (const plan of stretches(this.#listing, stretch, step.through, upTo)) {
+      figures.excluded += plan.excluded;
+      figures.unreadable += plan.unreadable.length;
+      step.add({ ...(restrict ? await restrict(plan) : plan), seen: [] });
+    }
+    const chunk =
+      isWhole && figures.unreadable === 0 ? { from, entries: entries.length, excluded: figures.excluded, hash } : null;
+    step.compared(known, chunk);
+    step.listed(entries);
   }
 
   /** Where what is left of a part could be cut, while there is room for more parts; null: there is not. */
@@ -189,25 +230,33 @@ function within(page: Page, { upTo, followedBy }: End): Page | null {
   return { entries: page.entries.slice(0, at), next: { kind: 'end' } };
 }
 
-/** Compares a page with the index in stretches of bounded length, also where the index has far more than the page. */
+/** What is behind a key, of entries that ascend. */
+function behind(entries: Page['entries'], through: string | null): Page['entries'] {
+  if (through === null || entries.length === 0 || compareKeys((entries[0] as Entry).key, through) > 0) return entries;
+  return entries.filter(({ key }) => compareKeys(key, through) > 0);
+}
+
+/** Compares a stretch with the documents, in pieces of bounded length also where there are far more of those. */
 async function* stretches(
   listing: Listing,
-  page: Page,
+  { entries, before }: Stretch,
   after: string | null,
   upTo: string | null,
 ): AsyncIterable<Plan> {
   const { store, limits, select } = listing;
-  const pageEnd = page.next.kind === 'end' ? upTo : (page.entries.at(-1)?.key ?? after);
-  if (pageEnd !== null && pageEnd === after) return;
+  const last = before ?? upTo;
+  if (last !== null && last === after) return;
   let from = after;
   let at = 0;
   for (;;) {
-    const rows = await store.indexRange(from, pageEnd, limits.indexRows);
-    const full = rows.length === limits.indexRows;
-    const end = full ? (rows.at(-1)?.key ?? null) : pageEnd;
+    const found = await store.indexRange(from, last, limits.indexRows);
+    const full = found.length === limits.indexRows;
+    // The boundary itself belongs to what follows.
+    const rows = found.at(-1)?.key === before ? found.slice(0, -1) : found;
+    const end = full ? (rows.at(-1)?.key ?? null) : last;
     let stop = at;
-    while (stop < page.entries.length && (!full || compareKeys(page.entries[stop]?.key ?? '', end ?? '') <= 0)) stop++;
-    yield planStretch(page.entries.slice(at, stop), rows, select);
+    while (stop < entries.length && (!full || compareKeys(entries[stop]?.key ?? '', end ?? '') <= 0)) stop++;
+    yield planStretch(entries.slice(at, stop), rows, select);
     if (!full) return;
     at = stop;
     from = end;

@@ -80,7 +80,7 @@ async function list(
 ): Promise<void> {
   const { source, store, select, clock, restrict, positionAfter } = parts;
   const { signal } = hand;
-  const isFresh = progress.parts.every(({ position }) => position === null);
+  const isFresh = progress.parts.every(({ position, through }) => position === null && through === null);
   // Once for a run: what changes at the source after this is for the next one.
   if (parts.listing === 'delta' && isFresh) await followChanges(source, store.mirror, signal);
   const listed = parts.listing === 'delta' ? withMirror(source, store.mirror) : source;

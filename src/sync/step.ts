@@ -1,5 +1,5 @@
 import type { Entry } from '../contract/connector.ts';
-import type { FetchBatch, ListingPart, RunFigures } from '../contract/run.ts';
+import type { FetchBatch, IndexChunk, ListingPart, RunFigures } from '../contract/run.ts';
 import type { SyncLimits } from './limits.ts';
 import type { Listing } from './listing.ts';
 import type { Plan } from './plan.ts';
@@ -22,6 +22,9 @@ export class Step {
   #seen: string[] = [];
   #unreadable: Entry[] = [];
   #putOff: Entry[] = [];
+  #stale: string[] = [];
+  #chunks: IndexChunk[] = [];
+  #complete = false;
   #figures: Partial<RunFigures> = {};
 
   constructor(listing: Listing, part: ListingPart, numbers: { batch: number }) {
@@ -49,10 +52,27 @@ export class Step {
     this.#count({ unchanged: plan.unchanged, moved: plan.moved.length, excluded: plan.excluded });
   }
 
-  pageDone(entries: readonly Entry[], next: string | null): void {
-    this.#count({ pages: 1, listed: entries.length });
+  /** Entries that are dealt with. */
+  listed(entries: readonly Entry[]): void {
+    this.#count({ listed: entries.length });
     this.through = entries.at(-1)?.key ?? this.through;
-    this.#position = next;
+  }
+
+  /** A stretch that is as it was. */
+  same({ entries, excluded }: IndexChunk): void {
+    this.#count({ unchanged: entries - excluded, excluded });
+  }
+
+  /** A stretch that was compared: what was known of it holds no more; null: nor does anything else. */
+  compared(stale: readonly IndexChunk[], chunk: IndexChunk | null): void {
+    for (const { from } of stale) this.#stale.push(from);
+    if (chunk) this.#chunks.push(chunk);
+  }
+
+  pageDone(position: string | null, complete: boolean): void {
+    this.#count({ pages: 1 });
+    this.#position = position;
+    this.#complete = complete;
   }
 
   async write(): Promise<void> {
@@ -66,7 +86,7 @@ export class Step {
     const written = {
       part: this.#part,
       position: this.#position,
-      complete: this.#position === null,
+      complete: this.#complete,
       through: this.through,
       batches,
       missing: this.#missing,
@@ -74,6 +94,8 @@ export class Step {
       seen: this.#seen,
       unreadable: this.#unreadable,
       putOff: this.#putOff,
+      stale: this.#stale,
+      chunks: this.#chunks,
       figures: this.#figures,
     };
     this.#fetch = [];
@@ -82,6 +104,8 @@ export class Step {
     this.#seen = [];
     this.#unreadable = [];
     this.#putOff = [];
+    this.#stale = [];
+    this.#chunks = [];
     this.#figures = {};
     await store.checkpoint(written);
     this.writtenAt = now();

@@ -28,7 +28,14 @@ async function openSourceRun(db: Database, collectionId: string) {
   const take = async (): Promise<RunStore> => {
     const taken = await takeRun(db, runId, 'test');
     if (taken.kind !== 'taken') throw new Error('the run was not taken');
-    return openRunStore(db, { id: runId, attempt: taken.attempt, hand: taken.hand, sourceId: source.id, collectionId });
+    return openRunStore(db, {
+      id: runId,
+      attempt: taken.attempt,
+      hand: taken.hand,
+      rules: '',
+      sourceId: source.id,
+      collectionId,
+    });
   };
   return { runId, take };
 }
@@ -45,6 +52,8 @@ test('a worker that has lost its run can write nothing any more', async () => {
     part: 0,
     complete: true,
     putOff: [],
+    stale: [],
+    chunks: [],
     through: 'z',
     batches: [],
     seen: [],

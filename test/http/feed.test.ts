@@ -57,6 +57,7 @@ test(`${READERS} readers follow the change feed while ${WORKERS} workers commit 
       const taken = await takeRun(db, id, 'test');
       if (taken.kind !== 'taken') throw new Error('the run was not taken');
       return openRunStore(db, {
+        rules: '',
         id,
         attempt: taken.attempt,
         hand: taken.hand,

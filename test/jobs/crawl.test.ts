@@ -85,7 +85,13 @@ test('several jobs of one run execute it once, and a run in live hands is left a
   expect(await findRun(db, 'default', second)).toMatchObject({ state: 'running', attempt: 1 });
   // It hangs: nothing is heard of it, and its lock stays. Whoever comes takes over, and it can do nothing more.
   await db.query(`update lockgate.run set heartbeat_at = now() - interval '1 minute' where id = $1`, [second]);
-  const late = openRunStore(db, { id: second, ...held, sourceId: source.id, collectionId: source.collectionId });
+  const late = openRunStore(db, {
+    id: second,
+    ...held,
+    rules: '',
+    sourceId: source.id,
+    collectionId: source.collectionId,
+  });
   await crawl(parts, second, signal);
   expect(await findRun(db, 'default', second)).toMatchObject({ state: 'completed', attempt: 2 });
   await expect(late.heartbeat()).rejects.toMatchObject({ code: 'run_lost' });

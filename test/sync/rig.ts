@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +34,7 @@ export const TIGHT: SyncLimits = {
   offeredBatches: 2,
   listingParts: 3,
   splitPages: 1,
+  chunkEntries: 3,
   pollMs: 5,
   concurrentReads: 3,
   commitOutcomes: 2,
@@ -110,6 +112,7 @@ export class Rig implements AsyncDisposable {
       id: runId,
       attempt: taken.attempt,
       hand: taken.hand,
+      rules: createHash('sha256').update(JSON.stringify(this.rules)).digest('hex'),
       sourceId: this.sourceId,
       collectionId: this.collectionId,
     };
