@@ -130,7 +130,7 @@ function lockgate({ name, bucket, again }: Work) {
     const { status, stderr } = spawnSync(BIN, words, { env: environment, input });
     if (status !== 0) throw new Error(`${words.join(' ')}: ${stderr}`);
   };
-  const run = () => measure([BIN, 'sync', 'c'], environment, ['lockgate', 'src/cli/main.ts']);
+  const run = () => measure([BIN, 'sync', 'c'], environment, ['src/cli/main.ts']);
   return {
     prepare: async () => {
       await rm(folder, { recursive: true, force: true });
