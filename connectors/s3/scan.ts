@@ -154,8 +154,7 @@ function elementAt(text: string, at: number, read: ReadonlySet<string>) {
   if (empty) return { name: bare, value: undefined, end: close + 1 };
   const end = text.indexOf(`</${bare}>`, close);
   if (end < 0) return null;
-  const inner = text.indexOf(`<${bare}`, close);
-  if (inner >= 0 && inner < end) return null;
+  if (text.slice(close + 1, end).includes(`<${bare}`)) return null;
   return { name: bare, value: undefined, end: end + bare.length + 3 };
 }
 
