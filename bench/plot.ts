@@ -21,6 +21,7 @@ export function plot(bars: readonly Bar[]): string {
     return `<text x="${LEFT - 10}" y="${y + 19}" text-anchor="end">${title}</text>${bar(y, wall, '#2563eb')}${bar(y + 16, cpu, '#93c5fd')}`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${LEFT + WIDTH + 70}" height="${height}" font-family="sans-serif" font-size="13" fill="#111">
+<title>Lockgate against rclone: ratios of wall time and CPU</title>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="${LEFT}" y="22" font-size="12">Lockgate against rclone (1 = alike); dark: wall, light: CPU</text>
 ${rows.join('\n')}

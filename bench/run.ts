@@ -91,6 +91,7 @@ const endpoint = await startEndpoint(
   works.map(({ bucket }) => bucket),
 );
 const scratch = await mkdtemp(join(values.root, 'run-'));
+const each: string[] = [];
 const rows: { work: Work; ours: Figures; theirs: Figures }[] = [];
 try {
   for (const work of works) {
@@ -108,7 +109,9 @@ try {
         spawnSync('sync');
         if (tool) figures.push(await tool.run());
       }
-      print(`${work.title}: ${said(ours.at(-1))}; rclone ${said(theirs.at(-1))}`);
+      const line = `${work.title}: ${said(ours.at(-1))}; rclone ${said(theirs.at(-1))}`;
+      each.push(line);
+      print(line);
     }
     rows.push({ work, ours: medians(ours), theirs: medians(theirs) });
   }
@@ -206,6 +209,12 @@ does not wait until they are on the disk. \`npm run bench\` makes this page anew
 ${lines.join('\n')}
 
 ![ratios](results.svg)
+
+Each run, in turn:
+
+~~~
+${each.join('\n')}
+~~~
 `;
   await writeFile(join(HERE, 'RESULTS.md'), text);
   const bars = rows.map(({ work, ours, theirs }) => ({
