@@ -3,18 +3,10 @@ import { expect, test } from 'vitest';
 import type { Change } from '../src/collections/changes.ts';
 import type { DocumentRecord } from '../src/collections/documents.ts';
 import { Deployment } from './deployment.ts';
+import { seeded } from './torment/torment.ts';
 
 const OBJECTS = 2000;
 const KILLS = 25;
-
-/** A small generator with a seed, so that a failure can be played again: LOCKGATE_TEST_SEED. */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 function fill(deployment: Deployment): void {
   for (let i = 0; i < OBJECTS; i++) {
@@ -55,7 +47,7 @@ async function look(deployment: Deployment): Promise<Seen> {
 
 test(`${KILLS} times killed in a sync of ${OBJECTS} objects, the collection is as if nothing had happened`, async () => {
   const seed = Number(process.env.LOCKGATE_TEST_SEED ?? Date.now() % 2 ** 31);
-  const next = random(seed);
+  const next = seeded(seed);
   await using undisturbed = await Deployment.start();
   await using deployment = await Deployment.start();
   for (const each of [undisturbed, deployment]) {

@@ -13,17 +13,13 @@ export function changes(
   options: { after: number; limit?: number; follow?: boolean },
 ): Promise<void> {
   return withSession(async ({ call }) => {
-    let stopped = false;
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        stopped = true;
-        // Nothing is held that would have to be given back: who follows again goes on from the last number.
-        process.exit(0);
-      });
+      // Nothing is held that would have to be given back: who follows again goes on from the last number.
+      process.once(signal, () => process.exit(0));
     }
     let after = options.after;
     let left = options.limit ?? Number.POSITIVE_INFINITY;
-    while (left > 0 && !stopped) {
+    while (left > 0) {
       const limit = Math.min(PAGE, left);
       const wait = options.follow ? WAIT_SECONDS : 0;
       const { items } = await call('changes.list', { collection: name, after, limit, wait });

@@ -1,8 +1,9 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { InputError } from '../contract/errors.ts';
 import { Secret } from '../contract/secret.ts';
 import type { App } from '../main.ts';
 import { exportSecrets, importSecrets } from '../secrets/bundle.ts';
+import { linesOf } from '../secrets/file/keys.ts';
 import { rekey as rekeyFiles } from '../secrets/file/rekey.ts';
 import { readInput, readText } from './input.ts';
 import { type Globals, plural, print, printJson } from './present.ts';
@@ -61,19 +62,13 @@ export function importAll(
   options: { identityFile: string; file?: string; manager?: string },
 ): Promise<void> {
   return withApp(async (app) => {
-    const identity = new Secret(identityIn(await readText(options.identityFile)));
-    const bytes = options.file
-      ? await (await import('node:fs/promises')).readFile(options.file)
-      : await readInput(MAX_BUNDLE_BYTES);
+    const identity = new Secret(linesOf(await readText(options.identityFile))[0] ?? '');
+    const bytes = options.file ? await readFile(options.file) : await readInput(MAX_BUNDLE_BYTES);
     const { imported, skipped } = await importSecrets(partsOf(app, options.manager).directory, bytes, identity);
     if (globals.json) return printJson({ imported, skipped });
     print(`${plural(imported.length, 'secret')} imported.`);
     if (skipped.length > 0) print(`There already, and left alone: ${skipped.join(', ')}`);
   });
-}
-
-function identityIn(text: string): string {
-  return text.split('\n').find((line) => line.trim() !== '' && !line.startsWith('#')) ?? '';
 }
 
 function partsOf(app: App, manager: string = app.defaultManager) {

@@ -40,9 +40,8 @@ export function createLockgateClient({ url, token, workspace, fetch: send = fetc
     try {
       // A redirect would take the token elsewhere.
       return await send(target, { ...init, headers: { ...headers, ...init.headers }, redirect: 'error' });
-    } catch (error) {
+    } catch {
       init.signal?.throwIfAborted();
-      if (error instanceof LockgateError) throw error;
       throw new LockgateError(
         'service_unreachable',
         `Lockgate does not answer at ${target.origin}.`,

@@ -18,7 +18,7 @@ export interface PlanItem {
 export interface PlanRecord {
   readonly id: string;
   readonly sourceId: string;
-  readonly state: 'planning' | 'ready' | 'failed' | 'executed' | 'stale';
+  readonly state: 'planning' | 'ready' | 'failed' | 'executed';
   readonly add: number;
   readonly change: number;
   readonly move: number;

@@ -6,7 +6,7 @@ import { compileSelection, type Exclusion } from '../sync/selection.ts';
 
 export interface Explanation {
   readonly path: string;
-  readonly verdict: 'document' | 'failed' | 'excluded' | 'never_seen' | 'removed' | 'outside';
+  readonly verdict: 'document' | 'failed' | 'excluded' | 'never_seen' | 'removed';
   readonly message: string;
   readonly hint: string | null;
   readonly document: DocumentRecord | null;

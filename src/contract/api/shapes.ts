@@ -274,7 +274,7 @@ export const PlanShape = z
   .object({
     id: z.uuid(),
     sourceId: z.uuid(),
-    state: z.enum(['planning', 'ready', 'failed', 'executed', 'stale']),
+    state: z.enum(['planning', 'ready', 'failed', 'executed']),
     add: count,
     change: count,
     move: count,
@@ -290,7 +290,7 @@ export const PlanShape = z
 export const ExplanationShape = z
   .object({
     path: z.string(),
-    verdict: z.enum(['document', 'failed', 'excluded', 'never_seen', 'removed', 'outside']),
+    verdict: z.enum(['document', 'failed', 'excluded', 'never_seen', 'removed']),
     message: z.string(),
     hint: z.string().nullable(),
     document: DocumentShape.nullable(),

@@ -44,7 +44,7 @@ export async function readIdentities(keys: KeyFiles): Promise<Secret<readonly st
 }
 
 /** As in age's own identity files: comments begin with a hash. */
-function linesOf(text: string): string[] {
+export function linesOf(text: string): string[] {
   return text
     .split('\n')
     .map((line) => line.trim())
