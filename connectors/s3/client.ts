@@ -69,13 +69,11 @@ function openClients(
   runtime: Runtime,
 ) {
   const lookup = endpoint ? runtime.egress.lookupFor(new URL(endpoint)) : undefined;
-  const connect = { timeout: CONNECT_TIMEOUT_MS, ...(lookup ? { lookup } : {}) };
-  const settings = { connections: MAX_SOCKETS, connect, clock: runtime.clock };
   let opening: Promise<Clients> | null = null;
   let wire: Wire | null = null;
   return {
     ready: () => {
-      opening ??= openWire(s3, bucket, options, settings).then((opened) => {
+      opening ??= openWire(s3, bucket, options, lookup, runtime.clock).then((opened) => {
         wire = opened;
         return { s3, wire };
       });
@@ -86,7 +84,7 @@ function openClients(
       return opening;
     },
     destroy: () => {
-      wire?.destroy();
+      wire?.requests.destroy();
       s3.destroy();
     },
   };

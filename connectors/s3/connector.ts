@@ -11,15 +11,17 @@ import type {
 } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { NO_SETTINGS } from '../../src/contract/fields.ts';
-import { assertRange, type Body, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
+import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
+import { rangeOf, readContent } from '../http/content.ts';
+import type { AnswerHeaders } from '../http/requests.ts';
 
 import { type RegionalClient, regionalClient } from './client.ts';
 import { parseCredential, requestOptionsOf, type S3Credential, S3Fields } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage, positionAfter } from './listing.ts';
 import { parseLocation, type S3Location } from './location.ts';
-import { WHOLE_BYTES, type Wire, type WireAnswer } from './wire.ts';
+import type { Wire } from './wire.ts';
 
 export const s3: Connector<S3Credential, S3Location> = {
   type: 's3',
@@ -75,10 +77,6 @@ function conditionOf({ version }: Entry): string | undefined {
   return isETag(version) ? version : undefined;
 }
 
-function rangeOf(range: ByteRange): string {
-  return `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}`;
-}
-
 async function readByWire(
   wire: Wire,
   entry: Entry,
@@ -89,20 +87,13 @@ async function readByWire(
   const headers: [string, string][] = [];
   if (condition) headers.push(['if-match', condition]);
   if (range) headers.push(['range', rangeOf(range)]);
-  const request = { key: entry.key, headers, signal };
-  if (!range && entry.size <= WHOLE_BYTES) {
-    const { headers: said, body } = await wire.whole(request, entry.size);
-    const stated = statedIn(said);
-    if (condition && stated.etag !== undefined && stated.etag !== condition) throw changed();
-    if (body.length < entry.size) throw truncated(body.length, entry.size);
-    return { ...typeOf(stated.contentType), checksums: checksumsOf(stated), body: whole(body), whole: body };
-  }
-  const { headers: said, body } = await wire.stream(request);
-  return contentOf(statedIn(said), body, entry, range, signal);
-}
-
-async function* whole(body: Buffer): AsyncIterable<Uint8Array> {
-  yield body;
+  const request = await wire.requestFor({ key: entry.key, headers });
+  const statedIn = (said: AnswerHeaders) => {
+    const stated = statedBy(said);
+    return { checksums: checksumsOf(stated), assert: () => assertVersion(stated, entry) };
+  };
+  const toError = (error: unknown) => toConnectorError(error, 'read', signal);
+  return readContent(wire.requests, request, entry, range, signal, statedIn, toError);
 }
 
 async function readBySdk(
@@ -124,8 +115,6 @@ async function readBySdk(
   const output = await s3.send(command, { abortSignal: signal });
   const stated: Stated = {
     etag: output.ETag,
-    contentType: output.ContentType,
-    contentRange: output.ContentRange,
     encryption: output.ServerSideEncryption,
     customerKey: output.SSECustomerAlgorithm !== undefined,
     composite: output.ChecksumType === 'COMPOSITE',
@@ -137,14 +126,24 @@ async function readBySdk(
       ['crc64nvme', output.ChecksumCRC64NVME],
     ],
   };
-  return contentOf(stated, output.Body as Readable, entry, range, signal);
+  const stream = output.Body as Readable;
+  try {
+    assertVersion(stated, entry);
+    assertRange(range, output.ContentRange, stream);
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
+  return {
+    ...(output.ContentType ? { contentType: output.ContentType } : {}),
+    checksums: range ? {} : checksumsOf(stated),
+    body: bodyOf(stream, (error) => toConnectorError(error, 'read', signal)),
+  };
 }
 
 /** What an answer says of an object. */
 interface Stated {
   readonly etag: string | undefined;
-  readonly contentType: string | undefined;
-  readonly contentRange: string | undefined;
   readonly encryption: string | undefined;
   readonly customerKey: boolean;
   /** Its checksums are over its parts. */
@@ -152,12 +151,10 @@ interface Stated {
   readonly checksums: readonly [ChecksumAlgorithm, string | undefined][];
 }
 
-function statedIn(headers: WireAnswer['headers']): Stated {
+function statedBy(headers: AnswerHeaders): Stated {
   const of = (name: string) => headers[name] as string | undefined;
   return {
     etag: of('etag'),
-    contentType: of('content-type'),
-    contentRange: of('content-range'),
     encryption: of('x-amz-server-side-encryption'),
     customerKey: of('x-amz-server-side-encryption-customer-algorithm') !== undefined,
     composite: of('x-amz-checksum-type') === 'COMPOSITE',
@@ -171,28 +168,10 @@ function statedIn(headers: WireAnswer['headers']): Stated {
   };
 }
 
-function contentOf(
-  stated: Stated,
-  stream: Body,
-  entry: Entry,
-  range: ByteRange | undefined,
-  signal: AbortSignal,
-): Content {
+/** Throws `changed_during_fetch` when the answer is of another version than the listed one. */
+function assertVersion({ etag }: Stated, entry: Entry): void {
   const condition = conditionOf(entry);
-  if (condition && stated.etag !== undefined && stated.etag !== condition) {
-    stream.destroy();
-    throw changed();
-  }
-  assertRange(range, stated.contentRange, stream);
-  return {
-    ...typeOf(stated.contentType),
-    checksums: range ? {} : checksumsOf(stated),
-    body: bodyOf(stream, (error) => toConnectorError(error, 'read', signal)),
-  };
-}
-
-function typeOf(contentType: string | undefined): { contentType?: string } {
-  return contentType ? { contentType } : {};
+  if (condition && etag !== undefined && etag !== condition) throw changed();
 }
 
 function isETag(version: string): boolean {
@@ -203,13 +182,6 @@ function changed(): ConnectorError {
   return new ConnectorError('changed_during_fetch', 'The object changed after it was listed.', {
     operation: 'read',
     retryable: false,
-  });
-}
-
-function truncated(bytes: number, size: number): ConnectorError {
-  return new ConnectorError('truncated', `The body ended at byte ${bytes} of ${size}.`, {
-    operation: 'read',
-    retryable: true,
   });
 }
 

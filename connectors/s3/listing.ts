@@ -73,7 +73,7 @@ async function askFor(
       ...(start.token === undefined ? [] : ([['continuation-token', start.token]] as [string, string][])),
       ...(start.after === undefined ? [] : ([['start-after', start.after]] as [string, string][])),
     ];
-    const { body } = await wire.whole({ key: null, query, signal }, LISTING_BYTES);
+    const { body } = await wire.requests.whole(await wire.requestFor({ key: null, query }), LISTING_BYTES, signal);
     const scanned = scanListing(body.toString());
     if (scanned) return scanned;
     // Whoever writes such pages writes all of them so.

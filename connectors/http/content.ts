@@ -1,0 +1,64 @@
+import type { ByteRange, Content, Entry } from '../../src/contract/connector.ts';
+import { ConnectorError } from '../../src/contract/errors.ts';
+import { assertRange, bodyOf } from '../../src/contract/object-store.ts';
+import type { AnswerHeaders, RawRequest, Requests } from './requests.ts';
+
+/** An object that is read whole is no longer than this, in bytes. */
+const WHOLE_BYTES = 1024 * 1024;
+
+/** `bytes=0-9`, as HTTP has it: both ends inclusive. */
+export function rangeOf(range: ByteRange): string {
+  return `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}`;
+}
+
+/** What an answer says of the object in it. */
+export interface Stated {
+  readonly checksums: Content['checksums'];
+  /** Throws when it is another object than was asked for. */
+  assert?(): void;
+}
+
+/** Reads an object: a small one into a buffer, another as it comes. `toError` is for what fails after this has returned. */
+export async function readContent(
+  requests: Requests,
+  request: RawRequest,
+  entry: Entry,
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+  statedIn: (headers: AnswerHeaders) => Stated,
+  toError: (error: unknown) => unknown,
+): Promise<Content> {
+  if (!range && entry.size <= WHOLE_BYTES) {
+    const { headers, body } = await requests.whole(request, entry.size, signal);
+    const { checksums, assert } = statedIn(headers);
+    assert?.();
+    if (body.length < entry.size) throw truncated(body.length, entry.size);
+    return { ...typeIn(headers), checksums, body: once(body), whole: body };
+  }
+  const { headers, body } = await requests.stream(request, signal);
+  try {
+    const { checksums, assert } = statedIn(headers);
+    assert?.();
+    assertRange(range, headers['content-range'] as string | undefined, body);
+    return { ...typeIn(headers), checksums: range ? {} : checksums, body: bodyOf(body, toError) };
+  } catch (error) {
+    body.destroy();
+    throw error;
+  }
+}
+
+async function* once(body: Buffer): AsyncIterable<Uint8Array> {
+  yield body;
+}
+
+function typeIn(headers: AnswerHeaders): { contentType?: string } {
+  const contentType = headers['content-type'];
+  return typeof contentType === 'string' && contentType !== '' ? { contentType } : {};
+}
+
+function truncated(bytes: number, size: number): ConnectorError {
+  return new ConnectorError('truncated', `The body ended at byte ${bytes} of ${size}.`, {
+    operation: 'read',
+    retryable: true,
+  });
+}

@@ -1,0 +1,109 @@
+const SLASH = 47;
+const GREATER = 62;
+
+/** Whether a closing tag stands here. */
+export function isClosing(text: string, at: number): boolean {
+  return text.charCodeAt(at + 1) === SLASH;
+}
+
+/** Elements without attributes, of which the text is read. */
+export class TextFields {
+  readonly #fields: readonly { readonly open: string; readonly close: string }[];
+  /** By the first character of the name: which of the fields. */
+  readonly #byFirst: number[][] = [];
+
+  constructor(names: readonly string[]) {
+    this.#fields = names.map((name) => ({ open: `<${name}>`, close: `</${name}>` }));
+    for (const [field, name] of names.entries()) {
+      const first = name.charCodeAt(0);
+      this.#byFirst[first] = [...(this.#byFirst[first] ?? []), field];
+    }
+  }
+
+  /** Reads the field that begins here into `texts`. Returns where it ends; 0: none begins here; -1: it has something unknown. */
+  read(text: string, at: number, texts: (string | undefined)[]): number {
+    const candidates = this.#byFirst[text.charCodeAt(at + 1)];
+    if (candidates === undefined) return 0;
+    for (const field of candidates) {
+      const { open, close } = this.#fields[field] as { open: string; close: string };
+      if (!text.startsWith(open, at)) continue;
+      const end = text.indexOf('<', at + open.length);
+      if (end < 0 || texts[field] !== undefined || !text.startsWith(close, end)) return -1;
+      const value = resolved(text, at + open.length, end);
+      if (value === null) return -1;
+      texts[field] = value;
+      return end + close.length;
+    }
+    return 0;
+  }
+}
+
+/** What is read of a kind of page: other elements are passed over, with all that is in them. */
+export interface Known {
+  /** Elements without attributes, of which the text is read. */
+  readonly read: ReadonlySet<string>;
+  /** Elements that have what is read in them, and so cannot be passed over. */
+  readonly holding: ReadonlySet<string>;
+}
+
+/** The element at `at`; its text if it is one of those that are read. Null: it has something unknown. */
+export function elementAt(text: string, at: number, { read, holding }: Known) {
+  const close = text.indexOf('>', at);
+  if (close < 0) return null;
+  const empty = text.charCodeAt(close - 1) === SLASH;
+  const tag = text.slice(at + 1, empty ? close - 1 : close);
+  const name = empty ? tag.trimEnd() : tag;
+  if (read.has(name)) {
+    if (empty) return { name, value: '', end: close + 1 };
+    const end = text.indexOf('<', close);
+    if (end < 0 || !text.startsWith(name, end + 2) || text.charCodeAt(end + 1) !== SLASH) return null;
+    if (text.charCodeAt(end + 2 + name.length) !== GREATER) return null;
+    const value = resolved(text, close + 1, end);
+    return value === null ? null : { name, value, end: end + 3 + name.length };
+  }
+  const bare = /^[A-Za-z][\w.-]*/.exec(name)?.[0];
+  if (!bare || holding.has(bare) || read.has(bare)) return null;
+  if (empty) return { name: bare, value: undefined, end: close + 1 };
+  const end = text.indexOf(`</${bare}>`, close);
+  if (end < 0) return null;
+  if (text.slice(close + 1, end).includes(`<${bare}`)) return null;
+  return { name: bare, value: undefined, end: end + bare.length + 3 };
+}
+
+/** A whole number without a sign, as far as numbers are exact; -1: it is none. */
+export function wholeNumber(text: string): number {
+  if (text.length === 0 || text.length > 15) return -1;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+
+/** The text from one place to another with its entities resolved; null: it has something unknown. */
+function resolved(text: string, from: number, to: number): string | null {
+  // An ETag in its quotes, as S3 writes it.
+  if (text.startsWith('&quot;', from) && text.indexOf('&', from + 6) === to - 6 && text.startsWith('&quot;', to - 6)) {
+    return `"${text.slice(from + 6, to - 6)}"`;
+  }
+  const value = text.slice(from, to);
+  if (value.includes('\r')) return null;
+  return value.includes('&') ? resolvedAll(value) : value;
+}
+
+function resolvedAll(text: string): string | null {
+  let good = true;
+  const plain = text.replace(/&([^;&]{0,10});?/g, (whole, word: string) => {
+    const named = ENTITIES[word];
+    if (named !== undefined && whole.endsWith(';')) return named;
+    const number = /^#(?:x([0-9a-fA-F]{1,6})|(\d{1,7}))$/.exec(word);
+    const code = number ? Number.parseInt(number[1] ?? number[2] ?? '', number[1] ? 16 : 10) : -1;
+    if (!whole.endsWith(';') || code <= 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) good = false;
+    return good ? String.fromCodePoint(code) : '';
+  });
+  return good ? plain : null;
+}
