@@ -1,5 +1,3 @@
-import type { Readable } from 'node:stream';
-import type { Storage } from '@google-cloud/storage';
 import type {
   ByteRange,
   ChecksumAlgorithm,
@@ -10,10 +8,11 @@ import type {
   Source,
 } from '../../src/contract/connector.ts';
 import { NO_SETTINGS } from '../../src/contract/fields.ts';
-import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
+import { checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
-
-import { createStorage } from './client.ts';
+import { rangeOf, readContent } from '../http/content.ts';
+import type { AnswerHeaders } from '../http/requests.ts';
+import { type GcsClient, openClient } from './client.ts';
 import { type GcsCredential, GcsFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage, positionAfter } from './listing.ts';
@@ -32,101 +31,38 @@ export const gcs: Connector<GcsCredential, GcsLocation> = {
 };
 
 function open(credential: Secret<GcsCredential>, location: GcsLocation, runtime: Runtime): Source {
-  const storage = createStorage(credential, runtime);
-  const userProject = credential.reveal().user_project;
+  const client = openClient(credential, runtime);
   const mapped = async <T>(operation: 'list' | 'read', signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
     try {
       signal.throwIfAborted();
-      return await untilAborted(work(), signal);
+      return await work();
     } catch (error) {
       throw toConnectorError(error, operation, signal);
     }
   };
   const source: Source = {
     check: (signal) => checkByUse(source, signal),
-    listPage: (at, signal) => mapped('list', signal, () => listPage(storage, location, userProject, at)),
-    read: (entry, range, signal) =>
-      mapped('read', signal, () => read(storage, location, userProject, entry, range, signal)),
-    [Symbol.asyncDispose]: async () => undefined,
+    listPage: (at, signal) => mapped('list', signal, () => listPage(client, location, at, signal)),
+    read: (entry, range, signal) => mapped('read', signal, () => read(client, location, entry, range, signal)),
+    [Symbol.asyncDispose]: async () => client.requests.destroy(),
   };
   return source;
 }
 
-/** The SDK takes no signal: an aborted call is left to end by itself, and nobody waits for it. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const aborted = () => reject(signal.reason);
-  signal.addEventListener('abort', aborted, { once: true });
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', aborted);
-    work.catch(() => undefined);
-  }
-}
-
 async function read(
-  storage: Storage,
+  client: GcsClient,
   { bucket }: GcsLocation,
-  userProject: string | undefined,
   entry: Entry,
   range: ByteRange | undefined,
   signal: AbortSignal,
 ): Promise<Content> {
-  const file = storage.bucket(bucket).file(entry.key);
   // A condition and not the generation in the address: so a replaced object (412) is told from a removed one (404).
-  file.interceptors.push({
-    request: (options) => {
-      options.qs = { ...options.qs, ifGenerationMatch: entry.version };
-      return options as never;
-    },
-  });
-  const stream = file.createReadStream({
-    // The bytes as they are stored: a gzip-encoded object stays gzip, and its stated hash is of these.
-    decompress: false,
-    validation: false,
-    ...(userProject ? { userProject } : {}),
-    ...(range ? { start: range.start, ...(range.end === undefined ? {} : { end: range.end - 1 }) } : {}),
-  });
-  const stop = () => stream.destroy();
-  signal.addEventListener('abort', stop, { once: true });
-  stream.once('close', () => signal.removeEventListener('abort', stop));
-  const headers = await headersOf(stream);
-  assertRange(range, headers['content-range'], stream);
-  const contentType = headers['content-type'];
-  return {
-    ...(contentType ? { contentType } : {}),
-    checksums: range ? {} : checksumsOf(headers['x-goog-hash'] ?? ''),
-    body: bodyOf(stream, (error) => toConnectorError(error, 'read', signal)),
-  };
-}
-
-type Headers = Readonly<Record<string, string | undefined>>;
-
-const SDK_LISTENERS = 20;
-
-interface Answer {
-  readonly body?: Readable;
-  readonly statusCode: number;
-  readonly headers: Headers;
-}
-
-/** The request is made when the stream is first read, and its body waits until it is read on. */
-async function headersOf(stream: Readable): Promise<Headers> {
-  const answered = new Promise<Answer>((resolve, reject) => {
-    stream.once('response', (answer: Answer) => {
-      // The SDK itself hangs more listeners on its stream than Node thinks sound, and Node would complain of each read.
-      answer.body?.setMaxListeners?.(SDK_LISTENERS);
-      resolve(answer);
-    });
-    stream.once('error', reject);
-  });
-  stream.read(0);
-  const { statusCode, headers } = await answered;
-  if (statusCode >= 200 && statusCode < 300) return headers;
-  stream.on('error', () => undefined);
-  stream.destroy();
-  throw Object.assign(new Error('refused'), { code: statusCode, response: { headers } });
+  const query = new URLSearchParams({ alt: 'media', ifGenerationMatch: entry.version });
+  const path = `${bucket}/o/${encodeURIComponent(entry.key)}`;
+  const request = await client.requestFor(path, query, range ? ['range', rangeOf(range)] : []);
+  const statedIn = (headers: AnswerHeaders) => ({ checksums: checksumsOf(String(headers['x-goog-hash'] ?? '')) });
+  const toError = (error: unknown) => toConnectorError(error, 'read', signal);
+  return readContent(client.requests, request, entry, range, signal, statedIn, toError);
 }
 
 /** `crc32c=base64,md5=base64`; composite objects have no MD5. */

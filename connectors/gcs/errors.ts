@@ -52,16 +52,14 @@ export function toConnectorError(error: unknown, operation: Operation, signal: A
   if (signal.aborted) return signal.reason;
   const { code, status, response } = error as SdkError;
   const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
-  const rule =
-    String(code) === 'EREDIRECTED'
-      ? REDIRECTED
-      : (SOCKET_RULES[String(code)] ?? (http === undefined ? AWAY : ruleOf(http)));
+  const rule = SOCKET_RULES[String(code)] ?? (http === undefined ? AWAY : ruleOf(http));
   return errorBy(rule, operation, { status: http, retryAfter: headerOf(response?.headers, 'retry-after') });
 }
 
 function ruleOf(status: number): Rule {
   const rule = BY_STATUS[status];
   if (rule) return rule;
+  if (status >= 300 && status < 400) return REDIRECTED;
   return status >= 400 && status < 500 ? (BY_STATUS[400] as Rule) : AWAY;
 }
 

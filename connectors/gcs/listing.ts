@@ -1,9 +1,11 @@
-import type { Storage } from '@google-cloud/storage';
+import { gunzip } from 'node:zlib';
 import type { Entry, Page } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
+import type { GcsClient } from './client.ts';
 import type { GcsLocation } from './location.ts';
 
 const PAGE_OBJECTS = 1000;
+const LISTING_BYTES = 32 * 1024 * 1024;
 const FIELDS = 'items(name,generation,size,updated),nextPageToken,prefixes';
 
 /** Where a listing goes on: Google's token, and the last name for the day when Google no longer knows the token. */
@@ -13,12 +15,17 @@ interface Position {
   readonly after: string | null;
 }
 
-/** Of an object's metadata, as far as `FIELDS` asks for it (the SDK gives it plain then, and no `File`); numbers are strings, for they pass 2^53. */
+/** As far as `FIELDS` asks for it; numbers are strings, for they pass 2^53. */
 interface ObjectMetadata {
-  readonly name?: string;
-  readonly generation?: string | number;
-  readonly size?: string | number;
-  readonly updated?: string;
+  readonly name?: unknown;
+  readonly generation?: unknown;
+  readonly size?: unknown;
+  readonly updated?: unknown;
+}
+
+interface Listed {
+  readonly items: readonly ObjectMetadata[];
+  readonly nextPageToken?: unknown;
 }
 
 export function positionAfter(key: string): string {
@@ -27,35 +34,31 @@ export function positionAfter(key: string): string {
 }
 
 export async function listPage(
-  storage: Storage,
+  client: GcsClient,
   location: GcsLocation,
-  userProject: string | undefined,
   position: string | null,
+  signal: AbortSignal,
 ): Promise<Page> {
   const from = position === null ? null : (JSON.parse(position) as Position);
-  const ask = (start: { pageToken?: string; startOffset?: string }) =>
-    storage.bucket(location.bucket).getFiles({
-      autoPaginate: false,
+  const ask = async (start: Readonly<Record<string, string>>): Promise<Listed> => {
+    const query = new URLSearchParams({
       prefix: location.listed,
-      maxResults: PAGE_OBJECTS,
+      maxResults: String(PAGE_OBJECTS),
       fields: FIELDS,
-      ...(userProject ? { userProject } : {}),
       ...start,
-    } as object);
+    });
+    const request = await client.requestFor(`${location.bucket}/o`, query);
+    const { body, headers } = await client.requests.whole(request, LISTING_BYTES, signal);
+    return listedIn(headers['content-encoding'] === 'gzip' ? await unzipped(body) : body);
+  };
   const askAfter = async (after: string) => {
-    const [files, next] = await ask({ startOffset: after });
+    const { items, nextPageToken } = await ask({ startOffset: after });
     // The offset is inclusive.
-    return pageOf(
-      (files as ObjectMetadata[]).filter(({ name }) => name !== after),
-      next,
-      location,
-      from,
-    );
+    return pageOf({ items: items.filter(({ name }) => name !== after), nextPageToken }, location, from);
   };
   if (from && from.token === null) return askAfter(from.after as string);
   try {
-    const [files, next] = await ask(from?.token ? { pageToken: from.token } : {});
-    return pageOf(files, next, location, from);
+    return pageOf(await ask(from?.token ? { pageToken: from.token } : {}), location, from);
   } catch (error) {
     const stale = Number((error as { code?: unknown }).code) === 400 && from?.after;
     if (!stale) throw error;
@@ -63,22 +66,42 @@ export async function listPage(
   }
 }
 
-function pageOf(objects: readonly object[], next: unknown, location: GcsLocation, from: Position | null): Page {
-  const entries = (objects as readonly ObjectMetadata[]).map(({ name, generation, size, updated }): Entry => {
-    if (name === undefined || generation === undefined || size === undefined) {
+function unzipped(body: Buffer): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  gunzip(body, { maxOutputLength: LISTING_BYTES }, (error, plain) =>
+    error ? reject(invalid('The listing is not compressed as it says.')) : resolve(plain),
+  );
+  return promise;
+}
+
+function listedIn(body: Buffer): Listed {
+  try {
+    const answer = JSON.parse(body.toString()) as { kind?: unknown; items?: unknown; nextPageToken?: unknown } | null;
+    const items = answer?.items ?? [];
+    if (answer && typeof answer === 'object' && !Array.isArray(answer) && Array.isArray(items)) {
+      return { items: items as ObjectMetadata[], nextPageToken: answer.nextPageToken };
+    }
+  } catch {
+    // Said below.
+  }
+  throw invalid('The answer is not a listing.');
+}
+
+function pageOf({ items, nextPageToken: token }: Listed, location: GcsLocation, from: Position | null): Page {
+  const entries = items.map(({ name, generation, size, updated }): Entry => {
+    if (typeof name !== 'string' || typeof generation !== 'string' || typeof size !== 'string') {
       throw invalid('An object in the listing has no name, generation or size.');
     }
     if (!name.startsWith(location.listed))
       throw invalid('The listing has a name outside the prefix that was asked for.');
     return {
       key: name,
-      path: name.slice(location.prefix.length) || name,
-      version: String(generation),
+      path: location.prefix === '' ? name : name.slice(location.prefix.length) || name,
+      version: generation,
       size: Number(size),
-      modifiedAt: Date.parse(updated ?? '') || 0,
+      modifiedAt: Date.parse(String(updated)) || 0,
     };
   });
-  const token = (next as { pageToken?: unknown } | null | undefined)?.pageToken;
   if (token === undefined || token === null) return { entries, next: { kind: 'end' } };
   if (typeof token !== 'string' || token === '')
     throw invalid('The listing is cut short and does not say where it goes on.');
