@@ -1,17 +1,18 @@
-import type { Readable } from 'node:stream';
-import type { BlobDownloadResponseParsed, ContainerClient } from '@azure/storage-blob';
 import type { ByteRange, Connector, Content, Entry, Runtime, Source } from '../../src/contract/connector.ts';
 import type { Operation } from '../../src/contract/error-rules.ts';
 import { NO_SETTINGS } from '../../src/contract/fields.ts';
-import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
+import { checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { certificateExpiry } from '../entra/credential.ts';
-import { openContainer } from './client.ts';
+import { rangeOf, readContent, type Stated } from '../http/content.ts';
+import type { AnswerHeaders } from '../http/requests.ts';
+import { type Clients, openContainer } from './client.ts';
 import { type AzureCredential, AzureFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage } from './listing.ts';
 import { type AzureLocation, parseLocation } from './location.ts';
 import { sasExpiry, sasWarnings } from './sas.ts';
+import type { Wire } from './wire.ts';
 
 export const azure: Connector<AzureCredential, AzureLocation> = {
   type: 'azure',
@@ -29,11 +30,11 @@ export const azure: Connector<AzureCredential, AzureLocation> = {
 };
 
 function open(credential: Secret<AzureCredential>, location: AzureLocation, runtime: Runtime): Source {
-  const { client, destroy } = openContainer(credential, location, runtime);
-  const mapped = async <T>(operation: Operation, signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
+  const { clients, destroy } = openContainer(credential, location, runtime);
+  const mapped = async <T>(operation: Operation, signal: AbortSignal, work: (clients: Clients) => Promise<T>) => {
     try {
       signal.throwIfAborted();
-      return await work();
+      return await work(await clients());
     } catch (error) {
       throw toConnectorError(error, operation, signal);
     }
@@ -43,34 +44,29 @@ function open(credential: Secret<AzureCredential>, location: AzureLocation, runt
       const report = await checkByUse(source, signal);
       return { ...report, warnings: [...report.warnings, ...warningsOf(credential, runtime.clock.now())] };
     },
-    listPage: (at, signal) => mapped('list', signal, () => listPage(client, location, at, signal)),
-    read: (entry, range, signal) => mapped('read', signal, () => read(client, entry, range, signal)),
+    listPage: (at, signal) => mapped('list', signal, (opened) => listPage(opened, location, at, signal)),
+    read: (entry, range, signal) => mapped('read', signal, ({ wire }) => read(wire, entry, range, signal)),
     [Symbol.asyncDispose]: async () => destroy(),
   };
   return source;
 }
 
 async function read(
-  client: ContainerClient,
+  { requests, requestFor }: Wire,
   entry: Entry,
   range: ByteRange | undefined,
   signal: AbortSignal,
 ): Promise<Content> {
-  const count = range?.end === undefined ? undefined : range.end - range.start;
-  const answer: BlobDownloadResponseParsed = await client.getBlobClient(entry.key).download(range?.start ?? 0, count, {
-    conditions: { ifMatch: `"${entry.version}"` },
-    abortSignal: signal,
-    // A body that breaks off is resumed by the layers.
-    maxRetryRequests: 0,
-  });
-  const stream = answer.readableStreamBody as Readable;
-  assertRange(range, answer.contentRange, stream);
-  const md5 = range ? undefined : answer.contentMD5;
-  return {
-    ...(answer.contentType ? { contentType: answer.contentType } : {}),
-    checksums: md5 ? { md5: Buffer.from(md5).toString('hex') } : {},
-    body: bodyOf(stream, (error) => toConnectorError(error, 'read', signal)),
-  };
+  const headers: [string, string][] = [['if-match', `"${entry.version}"`]];
+  if (range) headers.push(['x-ms-range', rangeOf(range)]);
+  const request = await requestFor(entry.key, [], headers, signal);
+  const toError = (error: unknown) => toConnectorError(error, 'read', signal);
+  return readContent(requests, request, entry, range, signal, statedIn, toError);
+}
+
+function statedIn(headers: AnswerHeaders): Stated {
+  const md5 = headers['content-md5'];
+  return { checksums: typeof md5 === 'string' ? { md5: Buffer.from(md5, 'base64').toString('hex') } : {} };
 }
 
 function warningsOf(credential: Secret<AzureCredential>, now: number): string[] {

@@ -195,5 +195,12 @@ async function tryLock(pool: pg.Pool, key: string): Promise<AsyncDisposable | nu
     client.release();
     return null;
   }
-  return { [Symbol.asyncDispose]: async () => client.release(true) };
+  return {
+    [Symbol.asyncDispose]: async () => {
+      // A connection that is closed keeps its lock until the server notices, so whoever asks next could be refused.
+      const freed = await client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [key]).catch(() => null);
+      client.off('error', onError);
+      client.release(freed === null);
+    },
+  };
 }

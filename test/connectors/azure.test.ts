@@ -162,7 +162,7 @@ describe('azure alone', () => {
     const { account: account_name, endpoint } = azurite;
     const check = async (sas_token: string) => {
       await using source = open('azure://docs/sas', { account_name, sas_token, endpoint });
-      return source.check(signal);
+      return await source.check(signal);
     };
     expect(await check(azurite.sas('docs', 'l'))).toMatchObject({
       reachable: true,
