@@ -71,7 +71,7 @@ export function scanBlobs(text: string): ScannedBlobs | null {
 function scanBlob(text: string, from: number, blobs: ListedBlob[]): number {
   const texts: (string | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
   let at = from;
-  let marked = false;
+  let marked: boolean | undefined;
   /** 0: before the properties, 1: in them, 2: after them. */
   let stage = 0;
   for (;;) {
@@ -92,7 +92,11 @@ function scanBlob(text: string, from: number, blobs: ListedBlob[]): number {
     if (end < 0) return -1;
     const element = end === 0 ? elementAt(text, at, IN_BLOB) : null;
     if (end === 0 && (!element || element.value !== undefined)) return -1;
-    if (element?.name === 'Metadata') marked ||= isMarked(text.slice(at, element.end));
+    if (element?.name === 'Metadata') {
+      const read = isMarked(text.slice(at, element.end));
+      if (read === null || marked !== undefined) return -1;
+      marked = read;
+    }
     at = element ? element.end : end;
   }
   const [name, etag, length, modified, tier] = texts;
@@ -100,11 +104,15 @@ function scanBlob(text: string, from: number, blobs: ListedBlob[]): number {
   if (name === undefined || etag === undefined || length === undefined) return -1;
   const size = wholeNumber(length);
   if (size < 0) return -1;
-  blobs.push({ name, etag, size, modifiedAt: timeOf(modified), archived: tier === 'Archive', marked });
+  blobs.push({ name, etag, size, modifiedAt: timeOf(modified), archived: tier === 'Archive', marked: marked ?? false });
   return at + 7;
 }
 
-function isMarked(metadata: string): boolean {
+const METADATA = /^<Metadata(?:\s*\/>|>(?:<([\w.-]+)>[^<]*<\/\1>|<[\w.-]+ ?\/>)*<\/Metadata>)$/;
+
+/** Null: it has something unknown. */
+function isMarked(metadata: string): boolean | null {
+  if (!METADATA.test(metadata)) return null;
   return /<hdi_isfolder>true<\/hdi_isfolder>/i.test(metadata);
 }
 

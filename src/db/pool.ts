@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import pg from 'pg';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
@@ -179,6 +180,9 @@ async function transaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<T>
   }
 }
 
+/** How long a server that may be gone is waited for, in milliseconds. */
+const UNLOCK_MS = 5000;
+
 /** A session's advisory lock: PostgreSQL frees it when the process dies, however it dies. */
 async function tryLock(pool: pg.Pool, key: string): Promise<AsyncDisposable | null> {
   const client = await pool.connect();
@@ -198,7 +202,8 @@ async function tryLock(pool: pg.Pool, key: string): Promise<AsyncDisposable | nu
   return {
     [Symbol.asyncDispose]: async () => {
       // A connection that is closed keeps its lock until the server notices, so whoever asks next could be refused.
-      const freed = await client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [key]).catch(() => null);
+      const unlocked = client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [key]);
+      const freed = await Promise.race([unlocked.catch(() => null), wait(UNLOCK_MS, null, { ref: false })]);
       client.off('error', onError);
       client.release(freed === null);
     },
