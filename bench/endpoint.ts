@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
 /**
- * An S3 endpoint that is as fast as it can be, so that what is measured is the client: nginx gives out files that were written
- * before. It checks no signature, lists by page and by directory (`delimiter=/`), and every object of a bucket has the same bytes.
+ * An endpoint of S3, GCS and Azure that is as fast as it can be, so that what is measured is the client: nginx gives out files that
+ * were written before. It checks no signature, lists by page and by directory (`delimiter=/`), and every object of a bucket has the same bytes.
  */
 export interface Bucket {
   readonly name: string;
@@ -60,7 +60,8 @@ function answers(): Promise<boolean> {
 }
 
 async function writeBucket(folder: string, { name, keys, size }: Bucket): Promise<void> {
-  const done = join(folder, 'done');
+  // Whatever of it was written by another version is written anew.
+  const done = join(folder, 'done-3');
   if (existsSync(done)) return;
   await mkdir(join(folder, 'pages'), { recursive: true });
   const object = join(folder, 'object');
@@ -89,7 +90,41 @@ async function writeBucket(folder: string, { name, keys, size }: Bucket): Promis
   }
   await page('d', '', '<Delimiter>/</Delimiter>', '<CommonPrefixes><Prefix>docs/</Prefix></CommonPrefixes>');
   await page('ddocs', 'docs/', '<Delimiter>/</Delimiter>', folders.join(''));
+  await writeOthers(folder, keys, size);
   await writeFile(done, createHash('sha256').update(`${keys} ${size}`).digest('hex'));
+}
+
+const PER_AZURE_PAGE = 5000;
+
+/** The same listing as GCS and Azure give it out. */
+async function writeOthers(folder: string, keys: number, size: number): Promise<void> {
+  const modified = new Date(MODIFIED * 1000);
+  const numbers = (from: number, length: number) =>
+    Array.from({ length: Math.min(length, keys - from) }, (_, i) => from + i);
+  for (let from = 0; from < keys; from += PER_PAGE) {
+    const items = numbers(from, PER_PAGE).map((i) => ({
+      name: keyOf(i),
+      generation: String(1_790_000_000_000_000 + i),
+      size: String(size),
+      updated: modified.toISOString(),
+    }));
+    const next = from + PER_PAGE < keys ? { nextPageToken: `g${from / PER_PAGE + 1}` } : {};
+    await writeFile(join(folder, 'pages', `g${from / PER_PAGE}.json`), JSON.stringify({ ...next, items }));
+  }
+  const etag = `${MODIFIED.toString(16)}-${size.toString(16)}`;
+  const time = modified.toUTCString();
+  for (let from = 0; from < keys; from += PER_AZURE_PAGE) {
+    const blobs = numbers(from, PER_AZURE_PAGE).map(
+      (i) =>
+        `<Blob><Name>${keyOf(i)}</Name><Properties><Creation-Time>${new Date((MODIFIED + i) * 1000).toUTCString()}</Creation-Time><Last-Modified>${time}</Last-Modified><Etag>${etag}</Etag><Content-Length>${size}</Content-Length><Content-Type>application/pdf</Content-Type><Content-Encoding /><Content-Language /><Content-MD5>${String(i).padStart(22, 'A')}==</Content-MD5><Cache-Control /><BlobType>BlockBlob</BlobType><AccessTier>Hot</AccessTier><AccessTierInferred>true</AccessTierInferred><LeaseStatus>unlocked</LeaseStatus><LeaseState>available</LeaseState><ServerEncrypted>true</ServerEncrypted></Properties><OrMetadata /></Blob>`,
+    );
+    const page = from / PER_AZURE_PAGE;
+    const next = from + PER_AZURE_PAGE < keys ? `<NextMarker>a${page + 1}</NextMarker>` : '<NextMarker />';
+    await writeFile(
+      join(folder, 'pages', `a${page}.xml`),
+      `\uFEFF<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://127.0.0.1/account" ContainerName="c"><MaxResults>${PER_AZURE_PAGE}</MaxResults><Blobs>${blobs.join('')}</Blobs>${next}</EnumerationResults>`,
+    );
+  }
 }
 
 function configuration(root: string, www: string): string {
@@ -108,9 +143,16 @@ http {
     "~delimiter=%2F.*prefix=docs%2F" ddocs;
     "~delimiter=%2F" d;
   }
+  map $args $gcs { default g0; "~pageToken=(?<g>g[0-9]+)" $g; }
+  map $args $azure { default a0; "~marker=(?<a>a[0-9]+)" $a; }
   server {
     listen 127.0.0.1:${PORT};
     location ~ ^/(?<b>[a-z0-9]+)/?$ { default_type application/xml; root ${www}; etag off; try_files /$b/pages/$page.xml =404; }
+    location = /token { default_type application/json; return 200 '{"access_token":"token","expires_in":3600}'; }
+    location ~ ^/storage/v1/b/(?<b>[a-z0-9]+)/o$ { default_type application/json; root ${www}; try_files /$b/pages/$gcs.json =404; }
+    location ~ ^/storage/v1/b/(?<b>[a-z0-9]+)/o/ { root ${www}; rewrite ^ /$b/object break; }
+    location ~ ^/account/(?<b>[a-z0-9]+)$ { default_type application/xml; root ${www}; try_files /$b/pages/$azure.xml =404; }
+    location ~ ^/account/(?<b>[a-z0-9]+)/ { root ${www}; rewrite ^ /$b/object break; }
     location ~ ^/(?<b>[a-z0-9]+)/docs/ { root ${www}; rewrite ^ /$b/object break; }
   }
 }

@@ -8,6 +8,7 @@ import type { Wire } from './wire.ts';
 
 const PAGE_BLOBS = 5000;
 
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const LISTING_BYTES = 64 * 1024 * 1024;
 
 /** Names come in an order that Azure does not define beyond "alphabetical". */
@@ -41,7 +42,8 @@ async function byWire(
     ...(marker === null ? [] : ([['marker', marker]] as [string, string][])),
   ];
   const { body } = await wire.requests.whole(await wire.requestFor(null, query, [], signal), LISTING_BYTES, signal);
-  const scanned = scanBlobs(body.toString());
+  // With its mark of order in it, a text would take twice the room and time.
+  const scanned = scanBlobs(body.subarray(body.indexOf(BYTE_ORDER_MARK) === 0 ? 3 : 0).toString());
   // Pages with names that XML cannot say are few and whoever writes comments writes them on every page: it is asked again only there.
   if (!scanned && !body.includes('Encoded="true"')) wire.listsPlainly = false;
   return scanned;

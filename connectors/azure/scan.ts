@@ -1,4 +1,4 @@
-import { elementAt, isClosing, type Known, TextFields, wholeNumber } from '../http/xml.ts';
+import { elementAt, Form, isClosing, type Known, TextFields, wholeNumber } from '../http/xml.ts';
 
 /** A blob as a listing has it. */
 export interface ListedBlob {
@@ -31,10 +31,9 @@ const IN_LISTING: Known = { read: new Set(['NextMarker']), holding: HOLDING };
  * encoded, a deleted blob), and needs a whole XML parser. https://learn.microsoft.com/rest/api/storageservices/list-blobs
  */
 export function scanBlobs(text: string): ScannedBlobs | null {
-  if (text.includes('<!')) return null;
   const root = /^\uFEFF?\s*(?:<\?xml[^>]*\?>\s*)?<EnumerationResults(?:\s+[A-Za-z]+="[^"<>]*")*>/.exec(text);
   if (!root) return null;
-  const blobs: ListedBlob[] = [];
+  const page: OpenPage = { blobs: [], form: null };
   let marker: string | undefined;
   let isInside = false;
   let wasInside = false;
@@ -42,7 +41,7 @@ export function scanBlobs(text: string): ScannedBlobs | null {
     at = text.indexOf('<', at);
     if (at < 0) return null;
     if (isInside && text.startsWith('<Blob>', at)) {
-      at = scanBlob(text, at + 6, blobs);
+      at = scanBlob(text, at + 6, page);
       if (at < 0) return null;
     } else if (isInside && text.startsWith('</Blobs>', at)) {
       isInside = false;
@@ -57,7 +56,7 @@ export function scanBlobs(text: string): ScannedBlobs | null {
       return null;
     } else if (isClosing(text, at)) {
       const ends = /^<\/EnumerationResults\s*>\s*$/.test(text.slice(at, at + 64)) && at + 64 >= text.length;
-      return ends && wasInside && marker !== undefined ? { blobs, marker } : null;
+      return ends && wasInside && marker !== undefined ? { blobs: page.blobs, marker } : null;
     } else {
       const element = elementAt(text, at, IN_LISTING);
       if (!element || (element.value !== undefined && marker !== undefined)) return null;
@@ -67,8 +66,35 @@ export function scanBlobs(text: string): ScannedBlobs | null {
   }
 }
 
+interface OpenPage {
+  readonly blobs: ListedBlob[];
+  /** Of the blob before. */
+  form: Form | null;
+}
+
 /** Reads what is between the tags of a blob, and returns where it ends; -1: it has something unknown. */
-function scanBlob(text: string, from: number, blobs: ListedBlob[]): number {
+function scanBlob(text: string, from: number, page: OpenPage): number {
+  const texts: (string | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
+  const same = page.form?.read(text, from, texts) ?? 0;
+  if (same > 0) return take(page, texts, false) ? same : -1;
+  const another = readBlob(text, from);
+  if (!another) return -1;
+  const { end, marked } = another;
+  const element = text.slice(from, end);
+  page.form = element.includes('<Metadata>') ? null : new Form(element, TEXTS);
+  return take(page, another.texts, marked) ? end : -1;
+}
+
+function take({ blobs }: OpenPage, texts: readonly (string | undefined)[], marked: boolean): boolean {
+  const [name, etag, length, modified, tier] = texts;
+  if (name === undefined || etag === undefined || length === undefined) return false;
+  const size = wholeNumber(length);
+  if (size < 0) return false;
+  blobs.push({ name, etag, size, modifiedAt: timeOf(modified), archived: tier === 'Archive', marked });
+  return true;
+}
+
+function readBlob(text: string, from: number) {
   const texts: (string | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
   let at = from;
   let marked: boolean | undefined;
@@ -76,7 +102,7 @@ function scanBlob(text: string, from: number, blobs: ListedBlob[]): number {
   let stage = 0;
   for (;;) {
     at = text.indexOf('<', at);
-    if (at < 0) return -1;
+    if (at < 0) return null;
     if (isClosing(text, at)) {
       if (stage !== 1 || !text.startsWith('</Properties>', at)) break;
       stage = 2;
@@ -89,23 +115,18 @@ function scanBlob(text: string, from: number, blobs: ListedBlob[]): number {
       continue;
     }
     const end = FIELDS.read(text, at, texts);
-    if (end < 0) return -1;
+    if (end < 0) return null;
     const element = end === 0 ? elementAt(text, at, IN_BLOB) : null;
-    if (end === 0 && (!element || element.value !== undefined)) return -1;
+    if (end === 0 && (!element || element.value !== undefined)) return null;
     if (element?.name === 'Metadata') {
       const read = isMarked(text.slice(at, element.end));
-      if (read === null || marked !== undefined) return -1;
+      if (read === null || marked !== undefined) return null;
       marked = read;
     }
     at = element ? element.end : end;
   }
-  const [name, etag, length, modified, tier] = texts;
-  if (stage !== 2 || !text.startsWith('</Blob>', at)) return -1;
-  if (name === undefined || etag === undefined || length === undefined) return -1;
-  const size = wholeNumber(length);
-  if (size < 0) return -1;
-  blobs.push({ name, etag, size, modifiedAt: timeOf(modified), archived: tier === 'Archive', marked: marked ?? false });
-  return at + 7;
+  if (stage !== 2 || !text.startsWith('</Blob>', at)) return null;
+  return { texts, end: at + 7, marked: marked ?? false };
 }
 
 const METADATA = /^<Metadata(?:\s*\/>|>(?:<([\w.-]+)>[^<]*<\/\1>|<[\w.-]+ ?\/>)*<\/Metadata>)$/;

@@ -46,6 +46,95 @@ export interface Known {
   readonly holding: ReadonlySet<string>;
 }
 
+/** A text in an element, and what stands before it since the text before. */
+interface Slot {
+  readonly before: string;
+  /** Which of the fields it is; -1: none. */
+  readonly field: number;
+}
+
+/**
+ * The form of one element that was read: of thousands on a page, the next has the same tags as a rule, and then need not be taken apart anew. Texts
+ * that nobody reads and that are the same in all of them are part of the form, until one is not.
+ */
+export class Form {
+  readonly #leaves: readonly (Slot & { readonly text: string })[];
+  readonly #last: string;
+  readonly #varies: boolean[];
+  #slots: readonly Slot[] = [];
+  #end = '';
+
+  /** `element` is from behind its opening tag to behind its closing one, and is known to be well formed. */
+  constructor(element: string, names: readonly string[]) {
+    let from = 0;
+    this.#leaves = [...element.matchAll(/<([\w.-]+)>([^<]*)<\/\1>/g)].map((leaf) => {
+      const [, name = '', text = ''] = leaf;
+      const at = leaf.index + name.length + 2;
+      const before = element.slice(from, at);
+      from = at + text.length;
+      return { before, field: names.indexOf(name), text };
+    });
+    this.#last = element.slice(from);
+    this.#varies = this.#leaves.map(({ field }) => field >= 0);
+    this.#join();
+  }
+
+  /** Reads the element at `at` into `texts`, if it has this form. Returns where it ends; 0: it has another, or something unknown. */
+  read(text: string, at: number, texts: (string | undefined)[]): number {
+    return read(this.#slots, this.#end, text, at, texts) || this.#readLeaves(text, at, texts);
+  }
+
+  /** Every text may be another one; of those that are, it is remembered. */
+  #readLeaves(text: string, at: number, texts: (string | undefined)[]): number {
+    const all: string[] = [];
+    const leaves = this.#leaves.map(({ before }, field) => ({ before, field }));
+    const end = read(leaves, this.#last, text, at, all);
+    if (end === 0) return 0;
+    for (const [i, { field, text: usual }] of this.#leaves.entries()) {
+      if (field >= 0) texts[field] = all[i];
+      else if (all[i] !== usual) this.#varies[i] = true;
+    }
+    this.#join();
+    return end;
+  }
+
+  #join(): void {
+    const slots: Slot[] = [];
+    let before = '';
+    for (const [i, leaf] of this.#leaves.entries()) {
+      before += leaf.before;
+      if (this.#varies[i]) {
+        slots.push({ before, field: leaf.field });
+        before = '';
+      } else before += leaf.text;
+    }
+    this.#slots = slots;
+    this.#end = before + this.#last;
+  }
+}
+
+function read(slots: readonly Slot[], last: string, text: string, at: number, texts: (string | undefined)[]): number {
+  let place = at;
+  for (const { before, field } of slots) {
+    if (!standsAt(text, before, place)) return 0;
+    place += before.length;
+    const end = text.indexOf('<', place);
+    if (end < 0) return 0;
+    if (field >= 0) {
+      const value = resolved(text, place, end);
+      if (value === null) return 0;
+      texts[field] = value;
+    }
+    place = end;
+  }
+  return standsAt(text, last, place) ? place + last.length : 0;
+}
+
+/** Of hundreds of characters `startsWith` looks at one after the other, this at many at once. */
+function standsAt(text: string, word: string, at: number): boolean {
+  return text.slice(at, at + word.length) === word;
+}
+
 /** The element at `at`; its text if it is one of those that are read. Null: it has something unknown. */
 export function elementAt(text: string, at: number, { read, holding }: Known) {
   const close = text.indexOf('>', at);
@@ -66,7 +155,8 @@ export function elementAt(text: string, at: number, { read, holding }: Known) {
   if (empty) return { name: bare, value: undefined, end: close + 1 };
   const end = text.indexOf(`</${bare}>`, close);
   if (end < 0) return null;
-  if (text.slice(close + 1, end).includes(`<${bare}`)) return null;
+  const inside = text.slice(close + 1, end);
+  if (inside.includes(`<${bare}`) || inside.includes('<!')) return null;
   return { name: bare, value: undefined, end: end + bare.length + 3 };
 }
 

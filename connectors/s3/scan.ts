@@ -34,7 +34,6 @@ const IN_LISTING: Known = {
  * needs a whole XML parser. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
  */
 export function scanListing(text: string): ScannedListing | null {
-  if (text.includes('<!')) return null;
   const root = /^\uFEFF?\s*(?:<\?xml[^>]*\?>\s*)?<ListBucketResult(?:\s+xmlns="[^"<>&]*")?>/.exec(text);
   if (!root) return null;
   const objects: ListedObject[] = [];
