@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -14,6 +14,8 @@ export interface Bucket {
   readonly name: string;
   readonly keys: number;
   readonly size: number;
+  /** One key in so many has another version than in the bucket without this. */
+  readonly changedEvery?: number;
 }
 
 const PER_PAGE = 1000;
@@ -34,6 +36,13 @@ export async function startEndpoint(root: string, buckets: readonly Bucket[]): P
     await wait(50);
   }
   return { url: `http://127.0.0.1:${PORT}`, stop: () => void nginx.kill('SIGQUIT') };
+}
+
+/** From now on the bucket `name` is the one that was written as `as`. */
+export async function showAs(root: string, name: string, as: string): Promise<void> {
+  const link = join(root, 'www', name);
+  await rm(link, { force: true });
+  await symlink(as, link);
 }
 
 /** What the benchmark needs and this machine has not. */
@@ -59,20 +68,23 @@ function answers(): Promise<boolean> {
   });
 }
 
-async function writeBucket(folder: string, { name, keys, size }: Bucket): Promise<void> {
+async function writeBucket(folder: string, { name, keys, size, changedEvery }: Bucket): Promise<void> {
   // Whatever of it was written by another version is written anew.
-  const done = join(folder, 'done-3');
+  const done = join(folder, 'done-4');
   if (existsSync(done)) return;
   await mkdir(join(folder, 'pages'), { recursive: true });
   const object = join(folder, 'object');
   const file = await open(object, 'w');
   for (let at = 0; at < size; at += 1 << 20) await file.write(randomBytes(Math.min(1 << 20, size - at)));
   await file.close();
-  await utimes(object, MODIFIED, MODIFIED);
+  const modified = changedEvery ? MODIFIED + 1 : MODIFIED;
+  await utimes(object, modified, modified);
   // As nginx computes it, so that conditions hold.
-  const etag = `&quot;${MODIFIED.toString(16)}-${(await stat(object)).size.toString(16)}&quot;`;
+  const bytes = (await stat(object)).size.toString(16);
+  const etagOf = (i: number) =>
+    `&quot;${(changedEvery && i % changedEvery === 0 ? modified : MODIFIED).toString(16)}-${bytes}&quot;`;
   const entry = (i: number) =>
-    `<Contents><Key>${keyOf(i)}</Key><LastModified>2026-09-21T14:13:20.000Z</LastModified><ETag>${etag}</ETag><Size>${size}</Size><StorageClass>STANDARD</StorageClass></Contents>`;
+    `<Contents><Key>${keyOf(i)}</Key><LastModified>2026-09-21T14:13:20.000Z</LastModified><ETag>${etagOf(i)}</ETag><Size>${size}</Size><StorageClass>STANDARD</StorageClass></Contents>`;
   const page = (file: string, prefix: string, said: string, body: string, next?: string) =>
     writeFile(
       join(folder, 'pages', `${file}.xml`),

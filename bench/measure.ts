@@ -9,6 +9,8 @@ export interface Figures {
   readonly cpu: number;
   /** MB, of all processes whose command line has one of `names`, at the highest. */
   readonly memory: number;
+  /** Seconds until what was written is on the disk, where the command does not wait for that. */
+  readonly durable?: number;
 }
 
 const TICKS = 100;

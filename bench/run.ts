@@ -11,64 +11,19 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Bucket, missingTools, startEndpoint } from './endpoint.ts';
-import { type Figures, measure, median } from './measure.ts';
+import { type Bucket, missingTools, showAs, startEndpoint } from './endpoint.ts';
+import { type Figures, median } from './measure.ts';
 import { plot } from './plot.ts';
+import { CHANGING, lockgate, rclone, VERSIONS, WORKS, type Work } from './rows.ts';
 
-const BIN = fileURLToPath(new URL('../bin/lockgate', import.meta.url));
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const MIB = 1024 * 1024;
-
-interface Work {
-  readonly name: string;
-  readonly title: string;
-  readonly bucket: Bucket;
-  /** First everything is fetched, and what is measured is the next time. */
-  readonly again?: true;
-  readonly rclone: readonly string[];
-}
-
-const COPY = ['copy', '--transfers', '32', '--checkers', '16', '--use-server-modtime'];
-const WORKS: readonly Work[] = [
-  {
-    name: 'small',
-    title: 'first sync, 20,000 × 4 KiB',
-    bucket: { name: 'small', keys: 20_000, size: 4096 },
-    rclone: COPY,
-  },
-  {
-    name: 'many',
-    title: 'first sync, 100,000 × 4 KiB',
-    bucket: { name: 'many', keys: 100_000, size: 4096 },
-    rclone: COPY,
-  },
-  { name: 'mid', title: 'first sync, 2,000 × 1 MiB', bucket: { name: 'mid', keys: 2000, size: MIB }, rclone: COPY },
-  {
-    name: 'large',
-    title: 'first sync, 8 × 256 MiB',
-    bucket: { name: 'large', keys: 8, size: 256 * MIB },
-    rclone: COPY,
-  },
-  {
-    name: 'same100k',
-    title: 'nothing changed, 100,000 keys',
-    bucket: { name: 'list100k', keys: 100_000, size: 0 },
-    again: true,
-    rclone: ['copy', '--size-only', '--checkers', '16'],
-  },
-  {
-    name: 'same1m',
-    title: 'nothing changed, 1,000,000 keys',
-    bucket: { name: 'list1m', keys: 1_000_000, size: 0 },
-    again: true,
-    rclone: ['copy', '--size-only', '--checkers', '16'],
-  },
-];
+const MORE = ['changed', 'start', 'clouds'];
+const ALL = [...WORKS.map(({ name }) => name), ...MORE];
 
 const { values } = parseArgs({
   options: {
     repeat: { type: 'string', default: '5' },
-    only: { type: 'string', default: WORKS.map(({ name }) => name).join(',') },
+    only: { type: 'string', default: ALL.join(',') },
     root: { type: 'string', default: join(tmpdir(), 'lockgate-bench') },
   },
 });
@@ -79,136 +34,169 @@ if (missing.length > 0) {
   print(`This needs ${missing.join(' and ')}: apt-get install -y rclone nginx-light`);
   process.exit(1);
 }
-const works = values.only.split(',').flatMap((name) => WORKS.filter((each) => each.name === name));
-if (works.length !== values.only.split(',').length) {
-  print(`--only takes some of ${WORKS.map((each) => each.name).join(', ')}.`);
+const wanted = values.only.split(',');
+if (!wanted.every((name) => ALL.includes(name))) {
+  print(`--only takes some of ${ALL.join(', ')}.`);
   process.exit(2);
 }
+const works = WORKS.filter(({ name }) => wanted.includes(name));
+const repeat = Number(values.repeat);
+const small: Bucket = { name: 'small', keys: 20_000, size: 4096 };
 await mkdir(values.root, { recursive: true });
 print('writing the buckets');
-const endpoint = await startEndpoint(
-  values.root,
-  works.map(({ bucket }) => bucket),
-);
+const endpoint = await startEndpoint(values.root, [small, ...works.map(({ bucket }) => bucket), ...VERSIONS]);
 const scratch = await mkdtemp(join(values.root, 'run-'));
 const each: string[] = [];
 const rows: { work: Work; ours: Figures; theirs: Figures }[] = [];
+const more: string[] = [];
 try {
-  for (const work of works) {
-    const ours: Figures[] = [];
-    const theirs: Figures[] = [];
-    const tools = [lockgate(work), rclone(work)];
-    if (work.again) for (const tool of tools) await tool.prepare();
-    for (let n = 0; n < Number(values.repeat); n++) {
-      for (const [tool, figures] of [
-        [tools[0], ours],
-        [tools[1], theirs],
-      ] as const) {
-        if (!work.again) await tool?.prepare();
-        // What the one before has left to be written is not this one's.
-        spawnSync('sync');
-        if (tool) figures.push(await tool.run());
-      }
-      const line = `${work.title}: ${said(ours.at(-1))}; rclone ${said(theirs.at(-1))}`;
-      each.push(line);
-      print(line);
-    }
-    rows.push({ work, ours: medians(ours), theirs: medians(theirs) });
-  }
+  for (const work of works) rows.push(await sideBySide(work));
+  if (wanted.includes('changed')) more.push(await someChanged());
+  if (wanted.includes('start')) more.push(await starts());
+  if (wanted.includes('clouds')) more.push(clouds());
   await report();
 } finally {
   endpoint.stop();
   await rm(scratch, { recursive: true, force: true });
 }
 
-function lockgate({ name, bucket, again }: Work) {
-  const folder = join(scratch, `lockgate-${name}`);
-  const environment = {
-    PATH: process.env.PATH ?? '',
-    HOME: scratch,
-    LOCKGATE_DATA_DIR: folder,
-    LOCKGATE_ALLOWED_ENDPOINTS: endpoint.url,
-  };
-  const command = (words: readonly string[], input = '') => {
-    const { status, stderr } = spawnSync(BIN, words, { env: environment, input });
-    if (status !== 0) throw new Error(`${words.join(' ')}: ${stderr}`);
-  };
-  const run = () => measure([BIN, 'sync', 'c'], environment, ['src/cli/main.ts']);
-  return {
-    prepare: async () => {
-      await rm(folder, { recursive: true, force: true });
-      const credential = { access_key_id: 'A', secret_access_key: 'b', endpoint: endpoint.url };
-      command(['secrets', 'put', 'k', '--type', 's3'], JSON.stringify(credential));
-      command(['collections', 'create', 'c']);
-      command([
-        'sources',
-        'add',
-        '--collection',
-        'c',
-        '--type',
-        's3',
-        '--credential',
-        'k',
-        '--path',
-        `s3://${bucket.name}`,
-      ]);
-      if (again) await run();
-    },
-    run,
-  };
+function tell(line: string): void {
+  each.push(line);
+  print(line);
 }
 
-function rclone({ name, bucket, again, rclone: words }: Work) {
-  const folder = join(scratch, `rclone-${name}`);
-  const settings = join(scratch, 'rclone.conf');
-  const environment = { PATH: process.env.PATH ?? '', HOME: scratch };
-  const run = () =>
-    measure(['rclone', '--config', settings, ...words, `s:${bucket.name}`, folder], environment, ['rclone']);
-  return {
-    prepare: async () => {
-      await rm(folder, { recursive: true, force: true });
-      await writeFile(
-        settings,
-        `[s]\ntype = s3\nprovider = Other\naccess_key_id = A\nsecret_access_key = b\nendpoint = ${endpoint.url}\nlist_version = 2\nforce_path_style = true\nno_check_bucket = true\nno_head = true\n`,
-      );
-      if (again) await run();
-    },
-    run,
+async function sideBySide(work: Work) {
+  const ours: Figures[] = [];
+  const theirs: Figures[] = [];
+  const tools = [
+    [lockgate(scratch, endpoint.url, work.bucket.name), ours],
+    [rclone(scratch, endpoint.url, work), theirs],
+  ] as const;
+  if (work.again) {
+    for (const [tool] of tools) {
+      await tool.prepare();
+      await tool.run();
+    }
+  }
+  for (let n = 0; n < repeat; n++) {
+    for (const [tool, figures] of tools) {
+      if (!work.again) await tool.prepare();
+      // What the one before has left to be written is not this one's.
+      spawnSync('sync');
+      figures.push(await tool.run());
+    }
+    tell(`${work.title}: ${said(ours.at(-1))}; rclone ${said(theirs.at(-1))}`);
+  }
+  return { work, ours: medians(ours), theirs: medians(theirs) };
+}
+
+/** A thousand of a million keys have another version each time, evenly spread. */
+async function someChanged(): Promise<string> {
+  const tool = lockgate(scratch, endpoint.url, CHANGING);
+  const versions = VERSIONS.map(({ name }) => name) as [string, string];
+  await showAs(values.root, CHANGING, versions[0]);
+  await tool.prepare();
+  await tool.run();
+  const same: Figures[] = [];
+  const changed: Figures[] = [];
+  for (let n = 0; n < repeat; n++) {
+    await showAs(values.root, CHANGING, versions[(n + 1) % 2] as string);
+    changed.push(await tool.run());
+    same.push(await tool.run());
+    tell(`1,000 of 1,000,000 changed: ${said(changed.at(-1))}; then nothing: ${said(same.at(-1))}`);
+  }
+  const [some, none] = [medians(changed), medians(same)];
+  return `1,000 of 1,000,000 keys changed, evenly spread: ${said(some)}, which is **${(some.wall / none.wall).toFixed(2)}** of nothing changed, the thousand fetches with it.`;
+}
+
+async function starts(): Promise<string> {
+  const tool = lockgate(scratch, endpoint.url, small.name);
+  await tool.prepare();
+  const { items } = JSON.parse(tool.command(['sources', 'list', '--json'])) as { items: { id: string }[] };
+  const time = async (words: readonly string[]) => {
+    const all: Figures[] = [];
+    for (let n = 0; n < Math.max(5, repeat); n++) all.push(await tool.measured(words));
+    return medians(all).wall.toFixed(2);
   };
+  const help = await time(['--help']);
+  const check = await time(['sources', 'check', items[0]?.id ?? '']);
+  return `\`lockgate --help\` takes ${help} s; \`lockgate sources check\` on S3, database and all, ${check} s.`;
+}
+
+interface CloudFigures {
+  readonly listing: { count: number; cpu: number };
+  readonly gets: { count: number; wall: number; cpu: number };
+}
+
+/** Each object store by itself: a million keys listed one page after the other, 20,000 objects of 4 KiB read. */
+function clouds(): string {
+  const types = ['s3', 'gcs', 'azure'];
+  const all = new Map<string, CloudFigures[]>(types.map((type) => [type, []]));
+  for (let n = 0; n < repeat; n++) {
+    for (const type of types) {
+      const words = [join(HERE, 'cloud.ts'), type, endpoint.url, 'list1m', 'small'];
+      const { stdout, stderr, status } = spawnSync(process.execPath, words, { encoding: 'utf8' });
+      if (status !== 0) throw new Error(stderr);
+      all.get(type)?.push(JSON.parse(stdout));
+      tell(`${type}: ${stdout.trim()}`);
+    }
+  }
+  const middle = (type: string, of: (figures: CloudFigures) => number) => median((all.get(type) ?? []).map(of));
+  const wallOf = (type: string) => middle(type, ({ gets }) => gets.wall);
+  const lines = types.map((type) => {
+    const keys = middle(type, ({ listing }) => listing.count / listing.cpu);
+    const gets = middle(type, ({ gets: { count, cpu } }) => count / cpu);
+    return `| ${type} | ${Math.round(keys / 1000).toLocaleString('en')},000 | ${Math.round(gets).toLocaleString('en')} | ${(wallOf(type) / wallOf('s3')).toFixed(2)} |`;
+  });
+  return `| object store | keys listed for each second of CPU | objects of 4 KiB read for each second of CPU | wall of the reads against S3's |
+|---|---|---|---|
+${lines.join('\n')}`;
 }
 
 function medians(all: readonly Figures[]): Figures {
+  const of = (name: 'wall' | 'cpu' | 'memory') => median(all.map((figures) => figures[name]));
   return {
-    wall: median(all.map(({ wall }) => wall)),
-    cpu: median(all.map(({ cpu }) => cpu)),
-    memory: median(all.map(({ memory }) => memory)),
+    wall: of('wall'),
+    cpu: of('cpu'),
+    memory: of('memory'),
+    durable: median(all.map(({ durable, wall }) => durable ?? wall)),
   };
 }
 
 function said(figures: Figures | undefined): string {
-  return figures
-    ? `${figures.wall.toFixed(2)} s, CPU ${figures.cpu.toFixed(2)} s, ${Math.round(figures.memory)} MB`
-    : '';
+  if (!figures) return '';
+  const { wall, cpu, memory, durable } = figures;
+  const until = durable && durable > wall * 1.02 ? ` (${durable.toFixed(2)} s until it is on the disk)` : '';
+  return `${wall.toFixed(2)} s${until}, CPU ${cpu.toFixed(2)} s, ${Math.round(memory)} MB`;
+}
+
+function memoryOfBoth(): string {
+  const [less, more] = ['same100k', 'same1m'].map((name) => rows.find(({ work }) => work.name === name)?.ours.memory);
+  return less && more ? `Memory for 1,000,000 keys against 100,000: **${(more / less).toFixed(2)}**.` : '';
 }
 
 async function report(): Promise<void> {
   const { stdout } = spawnSync('rclone', ['version']);
   const version = /^rclone (\S+)/.exec(stdout.toString())?.[1] ?? '';
   const lines = rows.map(({ work, ours, theirs }) => {
-    const ratio = (of: keyof Figures) => (ours[of] / theirs[of]).toFixed(2);
-    return `| ${work.title} | ${said(ours)} | ${said(theirs)} | **${ratio('wall')}** | ${ratio('cpu')} |`;
+    const ratio = (of: 'wall' | 'cpu') => (ours[of] / theirs[of]).toFixed(2);
+    const durable = (ours.wall / (theirs.durable ?? theirs.wall)).toFixed(2);
+    return `| ${work.title} | ${said(ours)} | ${said(theirs)} | **${ratio('wall')}** | ${durable} | ${ratio('cpu')} |`;
   });
   const text = `# Lockgate and rclone, side by side
 
 Medians of ${values.repeat} on ${availableParallelism()} cores, Node ${process.version}, rclone ${version}, each in turn on the same endpoint. CPU is the whole machine's
 without the endpoint's, so PostgreSQL is in it. Lockgate does all of its work: index, SHA-256, durable content and rows, change feed. rclone writes files and
-does not wait until they are on the disk. \`npm run bench\` makes this page anew; [where the time goes](../docs/performance.md).
+does not wait until they are on the disk; the column "durable" is against rclone with a \`sync\` of its files behind it. \`npm run bench\` makes this page
+anew; [where the time goes](../docs/performance.md).
 
-| work | Lockgate | rclone | wall | CPU |
-|---|---|---|---|---|
+| work | Lockgate | rclone | wall | durable | CPU |
+|---|---|---|---|---|---|
 ${lines.join('\n')}
 
 ![ratios](results.svg)
+
+${[memoryOfBoth(), ...more].filter(Boolean).join('\n\n')}
 
 Each run, in turn:
 

@@ -4,7 +4,7 @@ import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Body } from '../../src/contract/object-store.ts';
 
 /** What a stream holds at the most before its reader has taken it; then the sender waits. */
-const AHEAD_BYTES = 512 * 1024;
+const AHEAD_BYTES = 256 * 1024;
 const ERROR_BYTES = 64 * 1024;
 const MAX_SOCKETS = 128;
 const CONNECT_TIMEOUT_MS = 10_000;

@@ -1,0 +1,125 @@
+import { spawnSync } from 'node:child_process';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Bucket } from './endpoint.ts';
+import { type Figures, measure } from './measure.ts';
+
+export const BIN = fileURLToPath(new URL('../bin/lockgate', import.meta.url));
+const MIB = 1024 * 1024;
+
+/** One kind of work that both do. */
+export interface Work {
+  readonly name: string;
+  readonly title: string;
+  readonly bucket: Bucket;
+  /** First everything is fetched, and what is measured is the next time. */
+  readonly again?: true;
+  readonly rclone: readonly string[];
+}
+
+const COPY = ['copy', '--transfers', '32', '--checkers', '16', '--use-server-modtime'];
+const COMPARE = ['copy', '--size-only', '--checkers', '16'];
+
+export const WORKS: readonly Work[] = [
+  {
+    name: 'small',
+    title: 'first sync, 20,000 × 4 KiB',
+    bucket: { name: 'small', keys: 20_000, size: 4096 },
+    rclone: COPY,
+  },
+  {
+    name: 'many',
+    title: 'first sync, 100,000 × 4 KiB',
+    bucket: { name: 'many', keys: 100_000, size: 4096 },
+    rclone: COPY,
+  },
+  { name: 'mid', title: 'first sync, 2,000 × 1 MiB', bucket: { name: 'mid', keys: 2000, size: MIB }, rclone: COPY },
+  {
+    name: 'large',
+    title: 'first sync, 8 × 256 MiB',
+    bucket: { name: 'large', keys: 8, size: 256 * MIB },
+    rclone: COPY,
+  },
+  {
+    name: 'same100k',
+    title: 'nothing changed, 100,000 keys',
+    bucket: { name: 'list100k', keys: 100_000, size: 0 },
+    again: true,
+    rclone: COMPARE,
+  },
+  {
+    name: 'same1m',
+    title: 'nothing changed, 1,000,000 keys',
+    bucket: { name: 'list1m', keys: 1_000_000, size: 0 },
+    again: true,
+    rclone: COMPARE,
+  },
+];
+
+/** The bucket of which some keys change, evenly spread: it is one of these two in turn. */
+export const CHANGING = 'changing';
+export const VERSIONS: readonly Bucket[] = [
+  { name: 'list1m', keys: 1_000_000, size: 0 },
+  { name: 'list1mb', keys: 1_000_000, size: 0, changedEvery: 1000 },
+];
+
+/** One tool with what it keeps. */
+export interface Tool {
+  /** A new start. */
+  prepare(): Promise<void>;
+  run(): Promise<Figures>;
+}
+
+/** An installation of its own with one source. */
+export function lockgate(scratch: string, endpoint: string, bucket: string) {
+  const folder = join(scratch, `lockgate-${bucket}`);
+  const environment = {
+    PATH: process.env.PATH ?? '',
+    HOME: scratch,
+    LOCKGATE_DATA_DIR: folder,
+    LOCKGATE_ALLOWED_ENDPOINTS: endpoint,
+  };
+  const command = (words: readonly string[], input = '') => {
+    const { status, stdout, stderr } = spawnSync(BIN, words, { env: environment, input, encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${words.join(' ')}: ${stderr}`);
+    return stdout;
+  };
+  return {
+    command,
+    measured: (words: readonly string[]) => measure([BIN, ...words], environment, ['src/cli/main.ts']),
+    run: () => measure([BIN, 'sync', 'c'], environment, ['src/cli/main.ts']),
+    prepare: async () => {
+      await rm(folder, { recursive: true, force: true });
+      const credential = { access_key_id: 'A', secret_access_key: 'b', endpoint };
+      command(['secrets', 'put', 'k', '--type', 's3'], JSON.stringify(credential));
+      command(['collections', 'create', 'c']);
+      const what = ['--collection', 'c', '--type', 's3', '--credential', 'k', '--path', `s3://${bucket}`];
+      command(['sources', 'add', ...what]);
+    },
+  };
+}
+
+export function rclone(scratch: string, endpoint: string, { name, bucket, rclone: words }: Work): Tool {
+  const folder = join(scratch, `rclone-${name}`);
+  const settings = join(scratch, 'rclone.conf');
+  const environment = { PATH: process.env.PATH ?? '', HOME: scratch };
+  return {
+    run: async () => {
+      const command = ['rclone', '--config', settings, ...words, `s:${bucket.name}`, folder];
+      const figures = await measure(command, environment, ['rclone']);
+      const started = performance.now();
+      // What Lockgate has done when it ends: the bytes are on the disk.
+      spawnSync('sync', ['-f', folder]);
+      return { ...figures, durable: figures.wall + (performance.now() - started) / 1000 };
+    },
+    prepare: async () => {
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder);
+      await writeFile(
+        settings,
+        `[s]\ntype = s3\nprovider = Other\naccess_key_id = A\nsecret_access_key = b\nendpoint = ${endpoint}\nlist_version = 2\nforce_path_style = true\nno_check_bucket = true\nno_head = true\n`,
+      );
+    },
+  };
+}
