@@ -1,4 +1,5 @@
 // Puts the migrations beside the compiled code, which reads them from there.
 import { cp } from 'node:fs/promises';
 
-await cp('src/db/migrations', 'dist/src/db/migrations', { recursive: true });
+for (const room of ['db', 'securestore'])
+  await cp(`src/${room}/migrations`, `dist/src/${room}/migrations`, { recursive: true });

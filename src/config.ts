@@ -10,6 +10,7 @@ import { readManagers } from './secrets/declared.ts';
 import { type Environment, oneOf } from './secrets/environment.ts';
 import type { DeclaredManagers } from './secrets/managers.ts';
 import { parseReference, type Reference } from './secrets/reference.ts';
+import { type SecureStoreSettings, settingsIn } from './securestore/settings.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 
@@ -222,6 +223,11 @@ function tokenIn(file: string): string {
   } catch {
     throw new ConfigError('LOCKGATE_TOKEN_FILE cannot be read.', 'Check the path and its mode.');
   }
+}
+
+/** The settings of the secret server, which is a program apart. Throws `ConfigError` that names the variable. */
+export function readSecureStoreSettings(environment: Environment = process.env): SecureStoreSettings {
+  return settingsIn(environment);
 }
 
 /** What a worker that this process starts finds of its environment; everything else stays behind. */

@@ -4,7 +4,7 @@ import { type FileHandle, link, mkdir, open, readFile, rename, rm, writeFile } f
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { LockgateError } from '../contract/errors.ts';
-import type { AuditLog } from '../contract/secret-manager.ts';
+import type { AuditEvent } from '../contract/secret-manager.ts';
 import { GENESIS, type Head, placeOf, sealLine, type Verification, verifyChain } from './chain.ts';
 import { takeTurn } from './turns.ts';
 
@@ -24,7 +24,10 @@ const TAIL_BYTES = 65_536;
 const queues = new Map<string, Promise<unknown>>();
 
 /** An append-only file of chained JSON lines, synced to disk line by line. Several processes may append to one file. */
-export function fileAuditLog(files: AuditFiles, now: () => number): AuditLog {
+export function fileAuditLog<E extends object = AuditEvent>(
+  files: AuditFiles,
+  now: () => number,
+): { append(event: E): Promise<void> } {
   return {
     append: async (event) => {
       const before = queues.get(files.file) ?? Promise.resolve();

@@ -4,6 +4,7 @@ import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
 import { globalsOf } from './globals.ts';
 import { addManagerCommands } from './secret-commands.ts';
+import { addSecureStoreCommands } from './securestore-commands.ts';
 import { addCollectionCommands, addServiceCommands, addSourceCommands } from './service-commands.ts';
 
 /** The commands with their help. What a command does is loaded when it runs, so that help costs nothing. */
@@ -239,6 +240,8 @@ auditLog
   .description('check that nothing was edited, removed, moved or cut off')
   .option('--head <head>', 'a head that was noted before, which the log must still have')
   .action(async (options) => (await import('./audit.ts')).verify(globals(), options));
+
+addSecureStoreCommands(program);
 
 program
   .command('doctor')

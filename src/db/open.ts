@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Secret } from '../contract/secret.ts';
 import { attachEmbedded } from './embedded.ts';
-import { migrate } from './migrate.ts';
+import { APP_SCHEMA, migrate, type Schema } from './migrate.ts';
 import { type OpenDatabase, openPool } from './pool.ts';
 
 /** Connections that one process holds at the most. */
@@ -13,10 +13,14 @@ export type DatabaseTarget =
   | { readonly kind: 'embedded'; readonly folder: string };
 
 /** Opens the deployment's PostgreSQL, or the embedded one, with the schema brought up to date. */
-export async function openDatabase(target: DatabaseTarget, login: Login | null = null): Promise<OpenDatabase> {
+export async function openDatabase(
+  target: DatabaseTarget,
+  login: Login | null = null,
+  schema: Schema = APP_SCHEMA,
+): Promise<OpenDatabase> {
   const db = target.kind === 'url' ? openUrl(target.url, login) : await openEmbedded(target.folder);
   try {
-    await migrate(db);
+    await migrate(db, schema);
     return db;
   } catch (error) {
     await db[Symbol.asyncDispose]();

@@ -7,7 +7,7 @@ import { type Environment, oneOf } from './environment.ts';
 import { settingsOf } from './from-environment.ts';
 import { assertManagerName, type Backend, DEFAULT_NAME, type DeclaredManagers, type NamedManager } from './managers.ts';
 
-const BACKENDS = ['file', 'env', 'gcp', 'aws', 'vault', 'azure-key-vault', 'kubernetes'] as const;
+const BACKENDS = ['file', 'env', 'gcp', 'aws', 'vault', 'azure-key-vault', 'kubernetes', 'securestore'] as const;
 
 /**
  * The secret managers of the deployment: those that the file of `LOCKGATE_SECRET_MANAGERS` declares, or the one of
@@ -70,6 +70,7 @@ const SETTINGS: Readonly<Record<Backend, readonly [prefix: string, names: readon
   ],
   'azure-key-vault': ['LOCKGATE_AZURE_', ['key_vault']],
   kubernetes: ['LOCKGATE_KUBERNETES_', ['namespace', 'kubeconfig', 'context']],
+  securestore: ['LOCKGATE_SECURESTORE_', ['url', 'ca_file', 'token_file', 'client_cert_file', 'client_key_file']],
 };
 const PATHS = /(_file|_folder|kubeconfig)$/;
 

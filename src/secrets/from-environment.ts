@@ -7,6 +7,7 @@ import { type Environment, managerEndpoint, namingIn } from './environment.ts';
 import type { GcpSettings } from './gcp/settings.ts';
 import type { KubernetesSettings } from './kubernetes/settings.ts';
 import type { Backend, ManagerSettings } from './managers.ts';
+import { readSecureStore } from './securestore/from-environment.ts';
 import { readVault } from './vault/from-environment.ts';
 
 /** The settings of a backend. Throws `ConfigError` that names the variable. */
@@ -16,6 +17,7 @@ export function settingsOf(backend: Backend, environment: Environment, dataDir: 
   if (backend === 'vault') return readVault(environment);
   if (backend === 'azure-key-vault') return keyVault(environment);
   if (backend === 'kubernetes') return kubernetes(environment);
+  if (backend === 'securestore') return readSecureStore(environment);
   if (backend === 'env') return { backend, secrets: takeEnvSecrets(environment) };
   return {
     backend,

@@ -4,6 +4,7 @@ import type { KeyVaultSettings } from './azure-key-vault/settings.ts';
 import type { EnvSecret } from './env/names.ts';
 import type { GcpSettings } from './gcp/settings.ts';
 import type { KubernetesSettings } from './kubernetes/settings.ts';
+import type { SecureStoreClientSettings } from './securestore/settings.ts';
 import type { VaultSettings } from './vault/settings.ts';
 
 /** The settings of one secret manager. */
@@ -14,6 +15,7 @@ export type ManagerSettings =
   | VaultSettings
   | KeyVaultSettings
   | KubernetesSettings
+  | SecureStoreClientSettings
   | { readonly backend: 'env'; readonly secrets: readonly EnvSecret[] };
 
 export type Backend = ManagerSettings['backend'];

@@ -29,6 +29,11 @@ export function openDirectory(settings: ManagerSettings, workspace: string, now:
       (await import('./kubernetes/directory.ts')).openKubernetesDirectory(settings, workspace),
     );
   }
+  if (settings.backend === 'securestore') {
+    return lazyDirectory(async () =>
+      (await import('./securestore/directory.ts')).openSecureStoreDirectory(settings, workspace),
+    );
+  }
   return openFileDirectory({ folder: settings.folder, workspace }, settings, now);
 }
 

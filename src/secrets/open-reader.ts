@@ -20,6 +20,9 @@ export function openReader(settings: ManagerSettings): SecretReader {
   if (settings.backend === 'kubernetes') {
     return lazyReader(async () => (await import('./kubernetes/reader.ts')).openKubernetesReader(settings));
   }
+  if (settings.backend === 'securestore') {
+    return lazyReader(async () => (await import('./securestore/reader.ts')).openSecureStoreReader(settings));
+  }
   return settings.backend === 'env' ? openEnvReader(settings.secrets) : openFileReader(settings.folder, settings);
 }
 

@@ -4,6 +4,7 @@ import { readAuditLines, verifyAuditLog } from '../audit/file-log.ts';
 import { createWorkspace, listWorkspaces } from '../collections/workspaces.ts';
 import { AuditLineShape } from '../contract/api/shapes.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
+import { blast } from './blast.ts';
 import type { Caller, ServiceParts, Some } from './parts.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -13,6 +14,7 @@ export function governanceOperations(
 ): Some<
   | 'audit.list'
   | 'audit.verify'
+  | 'audit.blast'
   | 'tokens.list'
   | 'tokens.create'
   | 'tokens.revoke'
@@ -35,6 +37,7 @@ export function governanceOperations(
       const { lines, head, torn, problems } = await verifyAuditLog(audit, noted === undefined ? [] : [headOf(noted)]);
       return { ok: problems.length === 0, lines, torn, head: `${head.seq}:${head.mac}`, problems: [...problems] };
     },
+    'audit.blast': (caller, given) => blast(parts, caller, given),
     'tokens.list': async ({ workspace, everywhere }) => ({ items: await listTokens(db, workspace, everywhere) }),
     'tokens.create': ({ workspace, actor }, { name, role, expiresInDays }) => {
       const expiresAt = new Date(Date.now() + expiresInDays * DAY_MS);

@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { attachEmbedded } from '../../src/db/embedded.ts';
-import { migrate } from '../../src/db/migrate.ts';
+import { APP_SCHEMA, migrate } from '../../src/db/migrate.ts';
 import { openPool } from '../../src/db/pool.ts';
 import { emptyDatabase, freshDatabase } from '../database.ts';
 
@@ -34,7 +34,9 @@ describe('migrations', () => {
     const folder = await mkdtemp(join(tmpdir(), 'lockgate-migrations-'));
     await writeFile(join(folder, '9001-first.sql'), 'select 1');
     await writeFile(join(folder, '9002-half.sql'), 'create table lockgate.half (id int); select 1 / 0');
-    await expect(migrate(db, pathToFileURL(`${folder}/`))).rejects.toThrow(/division by zero/);
+    await expect(migrate(db, { ...APP_SCHEMA, folder: pathToFileURL(`${folder}/`) })).rejects.toThrow(
+      /division by zero/,
+    );
     expect(await db.query("select to_regclass('lockgate.half')::text as found")).toEqual([{ found: null }]);
     await rm(folder, { recursive: true });
   });

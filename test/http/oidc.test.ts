@@ -1,25 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { LoopbackServer } from '../servers/loopback.ts';
+import { Issuer } from '../servers/issuer.ts';
 import { Service } from '../service.ts';
-
-/** An issuer of tokens with its discovery document and its keys. */
-class Issuer extends LoopbackServer {
-  keys: object[] = [];
-  away = false;
-
-  protected handle(request: IncomingMessage, response: ServerResponse): void {
-    if (this.away) return void request.socket.destroy();
-    const body = request.url?.includes('openid-configuration')
-      ? { issuer: this.endpoint, jwks_uri: `${this.endpoint}/keys` }
-      : { keys: this.keys };
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-  }
-}
 
 let issuer: Issuer;
 let service: Service;

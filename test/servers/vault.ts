@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fault } from './fault.ts';
 import { LoopbackServer } from './loopback.ts';
@@ -41,6 +41,7 @@ export class VaultServer extends LoopbackServer {
   readonly logins = new Map<string, string>();
   readonly policies = new Map<string, readonly Rule[]>();
   readonly counts = new Map<string, number>();
+  readonly transitKeys = new Map<string, Buffer>();
   /** Roles whose secret IDs are made to be wrapped, with the role ID that each belongs to. */
   readonly runners = new Map<string, { readonly roleId: string; readonly policy: string }>();
   /** What is wrapped, by its token: gone once it is unwrapped. */
@@ -90,8 +91,38 @@ export class VaultServer extends LoopbackServer {
     );
     if (!permitted) return send(response, 403, { errors: ['1 error occurred: permission denied'] });
     if (path.startsWith('auth/')) return this.#makeSecretId(path, request.headers['x-vault-wrap-ttl'], response);
+    if (path.startsWith('transit/')) return this.#transit(path, body, response);
     if (this.kv === 1) return this.#kv1(method, path, body, response);
     this.#kv(method, path, url.searchParams, body, response);
+  }
+
+  /** https://developer.hashicorp.com/vault/api-docs/secret/transit */
+  #transit(path: string, body: Record<string, string>, response: ServerResponse): void {
+    const [, what, name = ''] = path.split('/');
+    const key = this.transitKeys.get(name) ?? randomBytes(32);
+    this.transitKeys.set(name, key);
+    const context = Buffer.from(body.associated_data ?? '', 'base64');
+    if (what === 'encrypt') {
+      const iv = randomBytes(12);
+      const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: 16 });
+      cipher.setAAD(context);
+      const data = Buffer.concat([cipher.update(Buffer.from(body.plaintext ?? '', 'base64')), cipher.final()]);
+      const blob = Buffer.concat([iv, cipher.getAuthTag(), data]).toString('base64');
+      return send(response, 200, { data: { ciphertext: `vault:v1:${blob}`, key_version: 1 } });
+    }
+    const text = body.ciphertext ?? '';
+    const blob = Buffer.from(text.replace(/^vault:v1:/, ''), 'base64');
+    try {
+      // Not Node's own leniency: what was sent must be exactly what was given out.
+      if (`vault:v1:${blob.toString('base64')}` !== text) throw new Error('not base64');
+      const decipher = createDecipheriv('aes-256-gcm', key, blob.subarray(0, 12), { authTagLength: 16 });
+      decipher.setAAD(context);
+      decipher.setAuthTag(blob.subarray(12, 28));
+      const plain = Buffer.concat([decipher.update(blob.subarray(28)), decipher.final()]);
+      send(response, 200, { data: { plaintext: plain.toString('base64') } });
+    } catch {
+      send(response, 400, { errors: ['cipher: message authentication failed'] });
+    }
   }
 
   #logIn(body: Record<string, string>, response: ServerResponse): void {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { endpoint } from './endpoint.ts';
 import { id, limit, removed } from './inputs.ts';
-import { AuditLineShape, listOf, ROLES, TokenShape } from './shapes.ts';
+import { AuditLineShape, BlastShape, listOf, ROLES, TokenShape } from './shapes.ts';
 
 /** Who may do what, and who did. */
 export const GOVERNANCE_API = {
@@ -26,6 +26,14 @@ export const GOVERNANCE_API = {
       head: z.string(),
       problems: z.array(z.object({ line: z.number().int().nullable(), kind: z.string(), message: z.string() })),
     }),
+  ),
+  'audit.blast': endpoint(
+    'GET',
+    '/v1/audit/blast',
+    'audit',
+    'Who accessed which versions of a credential, for which runs, and what those brought',
+    z.object({ secret: z.string().min(1).max(512), since: z.string().max(50).optional(), limit: limit(1000, 100) }),
+    BlastShape,
   ),
   'tokens.list': endpoint(
     'GET',

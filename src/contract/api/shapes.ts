@@ -231,6 +231,58 @@ export const AuditLineShape = z
   })
   .meta({ id: 'AuditLine' });
 
+export const BlastShape = z
+  .object({
+    secret: z.string(),
+    since: time.nullable(),
+    accesses: z.int(),
+    refused: z.int(),
+    versions: z.array(
+      z.object({
+        version: z.string(),
+        accesses: z.int(),
+        first: z.string(),
+        last: z.string(),
+        actors: z.array(z.string()),
+      }),
+    ),
+    runs: z.array(
+      z.object({
+        id: z.string(),
+        sourceId: z.string(),
+        collection: z.string(),
+        path: z.string(),
+        state: z.string(),
+        credentialVersion: z.string().nullable(),
+        startedAt: time.nullable(),
+        documents: z.int(),
+        bytes: z.int(),
+      }),
+    ),
+    /** Runs that the log names and nobody remembers. */
+    forgottenRuns: z.int(),
+    sources: z.array(z.object({ id: z.string(), path: z.string(), collection: z.string() })),
+    collections: z.array(z.string()),
+    documents: z.object({
+      total: z.int(),
+      items: z.array(
+        z.object({
+          documentId: z.string(),
+          collection: z.string(),
+          path: z.string(),
+          kind: z.string(),
+          runId: z.string(),
+          at: time,
+        }),
+      ),
+    }),
+    /** Outside of runs: checks and previews. */
+    otherAccesses: z.array(
+      z.object({ at: z.string(), actor: z.string(), reason: z.string().nullable(), version: z.string().nullable() }),
+    ),
+  })
+  .meta({ id: 'BlastRadius' });
+
 export const ROLES = ['viewer', 'editor', 'secret-admin', 'auditor', 'admin'] as const;
 
 export const TokenShape = z

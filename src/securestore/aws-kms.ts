@@ -1,0 +1,53 @@
+import { DecryptCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
+import { LockgateError } from '../contract/errors.ts';
+import { type KeyEncryptionKey, refused, tampered } from './seal.ts';
+
+const MAX_ATTEMPTS = 3;
+
+interface AwsKey {
+  readonly keyId: string;
+  readonly region: string;
+  readonly endpoint: string | null;
+}
+
+/** By the machine's own identity. https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html */
+export function awsKey({ keyId, region, endpoint }: AwsKey): KeyEncryptionKey {
+  const client = new KMSClient({ region, ...(endpoint ? { endpoint } : {}), maxAttempts: MAX_ATTEMPTS });
+  const asked = async (work: Promise<Uint8Array | undefined>, what: string): Promise<Buffer> => {
+    try {
+      return Buffer.from((await work) as Uint8Array);
+    } catch (error) {
+      throw errorFor(error, what);
+    }
+  };
+  return {
+    id: `aws-kms:${keyId}`,
+    wrap: (Plaintext, context) =>
+      asked(
+        client
+          .send(new EncryptCommand({ KeyId: keyId, Plaintext, EncryptionContext: { lockgate: context } }))
+          .then(({ CiphertextBlob }) => CiphertextBlob),
+        'kms:Encrypt',
+      ),
+    unwrap: (CiphertextBlob, context) =>
+      asked(
+        client
+          .send(new DecryptCommand({ KeyId: keyId, CiphertextBlob, EncryptionContext: { lockgate: context } }))
+          .then(({ Plaintext }) => Plaintext),
+        'kms:Decrypt',
+      ),
+  };
+}
+
+/** Of the SDK's error only its name is looked at. */
+function errorFor(error: unknown, what: string): LockgateError {
+  const { name } = error as { name?: string };
+  if (name === 'InvalidCiphertextException' || name === 'IncorrectKeyException') return tampered();
+  if (
+    /^(AccessDenied|NotFound|Disabled|InvalidKeyUsage|KMSInvalidState|UnrecognizedClient|InvalidSignature)/.test(
+      name ?? '',
+    )
+  )
+    return refused(what);
+  return new LockgateError('key_unavailable', 'AWS KMS did not answer as it should.', 'It is tried again.');
+}
