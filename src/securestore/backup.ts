@@ -27,7 +27,6 @@ export async function* backup(db: Database): AsyncIterable<string> {
 
 /** Into a store that has no secrets yet. Throws `invalid_backup` and `store_not_empty`, and then nothing has changed. */
 export async function restore(db: Database, input: Readable): Promise<number> {
-  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   return db.transaction(async (tx) => {
     const [used] = await tx.query('select 1 from securestore.secret union all select 1 from securestore.token limit 1');
     if (used) {
@@ -41,7 +40,8 @@ export async function restore(db: Database, input: Readable): Promise<number> {
     let count = -1;
     let ended = false;
     let waiting: { table: string; rows: object[] } = { table: '', rows: [] };
-    for await (const line of lines) {
+    // Not opened before: lines that come while nobody listens are lost.
+    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
       const { format, table, row, end } = parsed(line);
       if (count < 0 && format !== FORMAT) throw invalid('It does not begin as a backup does.');
       if (end !== undefined) ended = end === count;

@@ -1,4 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
+import type { Http2Session } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -32,6 +34,8 @@ export interface ServerParts {
   readonly log: (line: { requestId: string; method: string; route: string; status: number; ms: number }) => void;
 }
 
+/** How long what is under way may take when the server stops, in milliseconds. */
+const LAST_WORDS_MS = 2000;
 const DAY_MS = 24 * 3_600_000;
 const PATH = '/v1/workspaces/:workspace/secrets';
 
@@ -115,6 +119,7 @@ export function openServer(parts: ServerParts): FastifyInstance {
         return handler({ request: who, where: { workspace, secretId }, params, query, body, headers, reply });
       },
     });
+  endConnections(app);
   addPublic(app, parts);
   addSecrets(route, parts);
   addStore(route, parts);
@@ -130,6 +135,28 @@ function transport({ tls }: ServerParts): object {
     http2: true,
     https: { allowHTTP1: true, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2', ...ca },
   };
+}
+
+/** A server over HTTP/2 would wait for whoever keeps a connection: what is under way may end, and no more is taken. */
+function endConnections(app: FastifyInstance): void {
+  const sessions = new Set<Http2Session>();
+  const sockets = new Set<Socket>();
+  app.server.on('session', (session: Http2Session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+  });
+  for (const event of ['connection', 'secureConnection']) {
+    app.server.on(event, (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    });
+  }
+  app.addHook('preClose', async () => {
+    for (const session of sessions) session.close();
+    setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, LAST_WORDS_MS);
+  });
 }
 
 async function enter(parts: ServerParts, guesses: Guesses, request: FastifyRequest): Promise<Request> {
