@@ -241,6 +241,18 @@ auditLog
   .option('--head <head>', 'a head that was noted before, which the log must still have')
   .action(async (options) => (await import('./audit.ts')).verify(globals(), options));
 
+auditLog
+  .command('blast <secret>')
+  .description('who accessed which versions of a credential, for which runs and documents')
+  .option('--since <time>', 'only from then on')
+  .option('--limit <count>', 'runs and documents at the most', number, 20)
+  .action(async (secret, options) => (await import('./audit.ts')).blast(globals(), secret, options));
+
+program
+  .command('leakcheck [paths...]')
+  .description('look for every value of every secret in tables, queue, files and the logs that are named')
+  .action(async (paths) => (await import('./leakcheck.ts')).leakcheck(globals(), paths));
+
 addSecureStoreCommands(program);
 
 program

@@ -17,7 +17,9 @@ describe('the secret server', () => {
   let store: Store;
   let issuer: Issuer;
   beforeAll(async () => {
-    store = await Store.start();
+    store = await Store.make();
+    store.environment.LOCKGATE_SECURESTORE_FAILURES_PER_MINUTE = '100';
+    await store.up();
     issuer = await new Issuer().listen();
   }, 60_000);
   afterAll(async () => {
@@ -146,6 +148,7 @@ rules:
     const worker = await token('system:serviceaccount:lockgate:worker');
     await vi.waitFor(async () => expect((await store.reveal('first', 1, worker)).status).toBe(200), {
       timeout: 10_000,
+      interval: 300,
     });
     for (const bad of [
       await token('system:serviceaccount:lockgate:other'),
@@ -299,7 +302,7 @@ rules:
     await store.reveal('first', 1);
     const refusals = new Set<string>();
     let waits = 0;
-    for (let n = 0; n < 40; n++) {
+    for (let n = 0; n < 130; n++) {
       const guess = await store.ask(
         `lgs_${'0'.repeat(12)}_${createHmac('sha256', 'x').update(String(n)).digest('base64url')}`,
         'GET',
