@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -91,6 +91,14 @@ describe('the command', () => {
   }, 60_000);
   afterAll(() => deployment[Symbol.asyncDispose](), 60_000);
 
+  async function query(text: string): Promise<void> {
+    const server = await attachEmbedded(join(deployment.dataDir, 'postgres'));
+    const db = openPool(server.target, 1);
+    await db.query(text);
+    await db[Symbol.asyncDispose]();
+    await server.leave();
+  }
+
   test('finds nothing after a sync, and says how much it has searched', async () => {
     const answer = await deployment.run('leakcheck');
     expect(answer, answer.stdout).toMatchObject({ code: 0 });
@@ -114,13 +122,10 @@ describe('the command', () => {
     );
     await writeFile(join(logs, 'clean.log'), 'nothing here\n'.repeat(1000));
     await writeFile(join(dataDir, 'notes.txt'), `the key begins ${part}`);
-    const server = await attachEmbedded(join(dataDir, 'postgres'));
-    const db = openPool(server.target, 1);
-    await db.query(`update lockgate.source set settings = jsonb_build_object('note', $1::text)`, [secret]);
-    await db.query(`create table public.elsewhere (x bytea)`);
-    await db.query('insert into public.elsewhere values ($1)', [Buffer.from(secret)]);
-    await db[Symbol.asyncDispose]();
-    await server.leave();
+    await query(
+      `update lockgate.source set settings = jsonb_build_object('note', '${secret}');
+       create table public.elsewhere (x bytea); insert into public.elsewhere values (convert_to('${secret}', 'UTF8'))`,
+    );
     const answer = await deployment.run('leakcheck', logs, '--json');
     expect(answer.code).toBe(1);
     const { leaks } = JSON.parse(answer.stdout) as { leaks: { place: string; form: string; field: string }[] };
@@ -136,6 +141,12 @@ describe('the command', () => {
       expect(text).not.toContain(part);
       expect(text).not.toContain(secret.slice(-8));
     }
+  }, 60_000);
+
+  test('what was planted is gone again', async () => {
+    await query(`update lockgate.source set settings = '{}'; drop table public.elsewhere`);
+    await rm(join(deployment.dataDir, 'notes.txt'));
+    expect((await deployment.run('leakcheck')).code).toBe(0);
   }, 60_000);
 
   test('after a leak it says who used which version when, and what came by it', async () => {

@@ -9,12 +9,18 @@ const PREFERENCE: readonly ChecksumAlgorithm[] = ['sha256', 'sha1', 'md5', 'quic
 
 /**
  * Checks a whole read against the listed length and the strongest checksum that the source states. Stands outside the
- * retry layer, so that a body put together from several ranges is verified as one. A ranged read passes unchecked.
+ * retry layer, so that a body put together from several ranges is verified as one. A ranged read passes unchecked. Sizes in a
+ * listing are numbers of bytes, or it is refused.
  */
 export function withVerification(source: Source): Source {
   return {
     check: (signal) => source.check(signal),
-    listPage: (position, signal) => source.listPage(position, signal),
+    listPage: async (position, signal) => {
+      const page = await source.listPage(position, signal);
+      assertSizes(page.entries);
+      if (page.changes) assertSizes(page.changes.entries);
+      return page;
+    },
     read: async (entry, range, signal) => {
       const content = await source.read(entry, range, signal);
       if (range || content.made) return content;
@@ -24,6 +30,17 @@ export function withVerification(source: Source): Source {
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
+}
+
+/** Whatever the source says: a size is a count of bytes. */
+function assertSizes(entries: readonly { readonly size: number }[]): void {
+  for (const { size } of entries) {
+    if (size >= 0 && Number.isSafeInteger(size)) continue;
+    throw new ConnectorError('invalid_listing', 'The listing has a size that is no number of bytes.', {
+      operation: 'list',
+      retryable: false,
+    });
+  }
 }
 
 /** Throws what `verified` would, before anything is read. */

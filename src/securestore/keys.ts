@@ -31,7 +31,8 @@ async function fileKey(path: string): Promise<KeyEncryptionKey> {
   const { mode } = await stat(path).catch(() => {
     throw new ConfigError(`The key ${path} is not there.`, 'Mount it, or make one: lockgate securestore init');
   });
-  if ((mode & 0o077) !== 0)
+  // A Secret that Kubernetes mounts belongs to root, and the pod reads it by its group.
+  if ((mode & 0o037) !== 0)
     throw new ConfigError(`The key ${path} may be read by others.`, `Make it private: chmod 400 ${path}`);
   const key = Buffer.from((await readFile(path, 'utf8')).trim(), 'base64');
   if (key.length !== KEY_BYTES)
