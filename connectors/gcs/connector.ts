@@ -17,6 +17,7 @@ import { type GcsCredential, GcsFields, parseCredential } from './credential.ts'
 import { toConnectorError } from './errors.ts';
 import { listPage, positionAfter } from './listing.ts';
 import { type GcsLocation, parseLocation } from './location.ts';
+import { rightsWarnings } from './rights.ts';
 
 export const gcs: Connector<GcsCredential, GcsLocation> = {
   type: 'gcs',
@@ -41,7 +42,11 @@ function open(credential: Secret<GcsCredential>, location: GcsLocation, runtime:
     }
   };
   const source: Source = {
-    check: (signal) => checkByUse(source, signal),
+    check: async (signal) => {
+      const report = await checkByUse(source, signal);
+      const more = report.reachable ? await rightsWarnings(client, location.bucket, signal) : [];
+      return { ...report, warnings: [...report.warnings, ...more] };
+    },
     listPage: (at, signal) => mapped('list', signal, () => listPage(client, location, at, signal)),
     read: (entry, range, signal) => mapped('read', signal, () => read(client, location, entry, range, signal)),
     [Symbol.asyncDispose]: async () => client.requests.destroy(),

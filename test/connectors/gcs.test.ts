@@ -123,6 +123,25 @@ describe('gcs alone', () => {
     server.fault = () => undefined;
   });
 
+  test('check tells what the account may do beyond its task', async () => {
+    server.put('docs', 'rights/a', 'x');
+    await using source = open('gs://docs/rights');
+    expect((await source.check(signal)).warnings).toEqual([]);
+    server.granted.set(file.client_email as string, [
+      'storage.objects.get',
+      'storage.objects.delete',
+      'storage.buckets.setIamPolicy',
+    ]);
+    expect((await source.check(signal)).warnings.join()).toMatch(
+      /may also delete objects, change the bucket's permissions\./,
+    );
+    server.granted.clear();
+    // Where Google does not say, nothing is said.
+    server.fault = ({ key }) => (key === 'testPermissions' ? { kind: 'error', status: 403, code: 'x' } : undefined);
+    expect(await source.check(signal)).toMatchObject({ readable: true, warnings: [] });
+    server.fault = () => undefined;
+  });
+
   test('a bucket whose requesters pay needs the project, and gets it', async () => {
     server.put('paid', 'a', 'x');
     server.requesterPays.add('paid');

@@ -36,6 +36,8 @@ export class GcsServer extends LoopbackServer {
   readonly accounts = new Map<string, KeyObject>();
   /** Addresses that may only do these. */
   readonly permitted = new Map<string, readonly GcsRequest['operation'][]>();
+  /** What accounts may do beside reading and listing, in Google's words. */
+  readonly granted = new Map<string, readonly string[]>();
   /** Buckets whose requesters pay, and for which project. */
   readonly requesterPays = new Set<string>();
   readonly tokens = new Map<string, { readonly account: string; readonly until: number; readonly scope: string }>();
@@ -89,7 +91,7 @@ export class GcsServer extends LoopbackServer {
 
   protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://localhost');
-    const found = /^(?:\/upload)?\/storage\/v1\/b\/([^/]+)\/o(?:\/([^/]+))?$/.exec(url.pathname);
+    const found = /^(?:\/upload)?\/storage\/v1\/b\/([^/]+)\/(?:o|iam)(?:\/([^/]+))?$/.exec(url.pathname);
     const operation = /\/token$|:generateAccessToken$/.test(url.pathname)
       ? 'token'
       : found?.[2] === undefined
@@ -121,6 +123,14 @@ export class GcsServer extends LoopbackServer {
     if (!objects) return sendError(response, 404, 'The specified bucket does not exist.');
     if (this.requesterPays.has(asked.bucket) && !asked.query.get('userProject')) {
       return sendError(response, 400, 'Bucket is a requester pays bucket but no user project provided.');
+    }
+    if (url.pathname.endsWith('/iam/testPermissions')) {
+      const granted = this.granted.get(token.account) ?? [];
+      const permissions = url.searchParams.getAll('permissions').filter((each) => granted.includes(each));
+      return sendJson(response, 200, {
+        kind: 'storage#testIamPermissionsResponse',
+        ...(permissions.length > 0 ? { permissions } : {}),
+      });
     }
     if (request.method === 'POST') return this.#upload(request, url.searchParams, objects, response);
     if (request.method === 'DELETE') {
