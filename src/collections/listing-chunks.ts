@@ -30,12 +30,16 @@ export async function forgetChunks(db: Queryable, sourceId: string): Promise<voi
   await db.query('delete from lockgate.listing_chunk where source_id = $1', [sourceId]);
 }
 
-/** Forgets the chunk in whose middle each of these keys lies. */
+/**
+ * Forgets the chunk in whose middle each of these keys lies. What a run has left that did not end may begin between the two, and
+ * is no chunk.
+ */
 export async function forgetChunksAt(db: Queryable, sourceId: string, keys: readonly string[]): Promise<void> {
   await db.query(
     `delete from lockgate.listing_chunk c using unnest($2::text[]) as row (key)
       where c.source_id = $1 and c.from_key = (
-        select max(o.from_key) from lockgate.listing_chunk o where o.source_id = $1 and o.from_key <= row.key collate "C")`,
+        select max(o.from_key) from lockgate.listing_chunk o
+         where o.source_id = $1 and o.pending_run is null and o.from_key <= row.key collate "C")`,
     [sourceId, keys],
   );
 }
@@ -69,13 +73,14 @@ export async function replaceChunks(tx: Queryable, run: ChunkOwner, { stale, chu
 
 /** A run has completed: its chunks hold, but for those in which something could not be fetched. */
 export async function settleChunks(db: Queryable, sourceId: string, runId: string): Promise<void> {
+  // First what other runs have left: it would hide the chunk in which a failure lies.
+  await db.query('delete from lockgate.listing_chunk where source_id = $1 and pending_run <> $2', [sourceId, runId]);
   await db.query(
     `delete from lockgate.listing_chunk c using lockgate.document_failure f
       where c.source_id = $1 and f.source_id = $1 and c.from_key = (
         select max(o.from_key) from lockgate.listing_chunk o where o.source_id = $1 and o.from_key <= f.key)`,
     [sourceId],
   );
-  await db.query('delete from lockgate.listing_chunk where source_id = $1 and pending_run <> $2', [sourceId, runId]);
   await db.query('update lockgate.listing_chunk set pending_run = null where source_id = $1 and pending_run = $2', [
     sourceId,
     runId,

@@ -30,6 +30,8 @@ export interface SyncLimits {
   readonly removals: number;
   /** How often an uneventful listing is written down, in milliseconds. */
   readonly checkpointMs: number;
+  /** How long what was found may wait until it is written down and fetched, in milliseconds. */
+  readonly foundMs: number;
   readonly heartbeatMs: number;
   /** How often it is looked whether others have left something to do, in milliseconds. */
   readonly pollMs: number;
@@ -44,7 +46,7 @@ export const DEFAULT_LIMITS: SyncLimits = {
   offeredBatches: 64,
   listingParts: 4,
   splitPages: 16,
-  chunkEntries: 1024,
+  chunkEntries: 256,
   concurrentReads: 64,
   commitOutcomes: 512,
   commitBytes: 8 * 1024 * 1024,
@@ -53,6 +55,7 @@ export const DEFAULT_LIMITS: SyncLimits = {
   indexRows: 5000,
   removals: 1000,
   checkpointMs: 1000,
+  foundMs: 200,
   heartbeatMs: 2000,
   pollMs: 200,
   unavailableInARow: 64,

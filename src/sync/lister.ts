@@ -75,7 +75,7 @@ class Parts {
   }
 
   async #list(part: ListingPart): Promise<void> {
-    const { source, limits, now, positionAfter } = this.#listing;
+    const { source, limits, positionAfter } = this.#listing;
     const signal = this.#signal;
     const step = new Step(this.#listing, part, this.#numbers);
     const chunker = new Chunker(part, limits.chunkEntries);
@@ -112,7 +112,7 @@ class Parts {
         else if (closed || pages === 1) resume = position;
       }
       step.pageDone(next === null ? null : resume, next === null);
-      if (next === null || step.eventful || now() - step.writtenAt >= limits.checkpointMs) await step.write();
+      if (next === null || step.isDue) await step.write();
       if (next === null) return;
       position = next;
       if (cuts && (await isSettled(cuts))) {

@@ -36,11 +36,15 @@ export class Step {
     this.writtenAt = listing.now();
   }
 
-  get eventful(): boolean {
-    return (
-      this.#fetch.length + this.#missing.length + this.#moved.length + this.#unreadable.length > 0 ||
-      this.#seen.length > SEEN_KEPT
-    );
+  /**
+   * Whether it is time to write down what was found: enough for a batch, or something that has waited for a while, or nothing
+   * for long. A page with one change does not cost a commit of its own.
+   */
+  get isDue(): boolean {
+    const { limits, now } = this.#listing;
+    const found = this.#fetch.length + this.#missing.length + this.#moved.length + this.#unreadable.length;
+    if (found >= limits.batchEntries || this.#seen.length > SEEN_KEPT) return true;
+    return now() - this.writtenAt >= (found > 0 ? limits.foundMs : limits.checkpointMs);
   }
 
   add(plan: Plan): void {
