@@ -43,7 +43,8 @@ async function byWire(
   ];
   const { body } = await wire.requests.whole(await wire.requestFor(null, query, [], signal), LISTING_BYTES, signal);
   // With its mark of order in it, a text would take twice the room and time.
-  const scanned = scanBlobs(body.subarray(body.indexOf(BYTE_ORDER_MARK) === 0 ? 3 : 0).toString());
+  const marked = body.subarray(0, 3).equals(BYTE_ORDER_MARK);
+  const scanned = scanBlobs((marked ? body.subarray(3) : body).toString());
   // Pages with names that XML cannot say are few and whoever writes comments writes them on every page: it is asked again only there.
   if (!scanned && !body.includes('Encoded="true"')) wire.listsPlainly = false;
   return scanned;

@@ -27,14 +27,13 @@ export async function createToken(
   db: Queryable,
   wish: { name: string; workspace: string | null; role: Role; createdBy: string; expiresAt: Date | null },
 ): Promise<TokenRecord & { readonly token: string }> {
-  const id = randomBytes(8).toString('hex').slice(0, 12);
-  const secret = randomBytes(32).toString('base64url');
+  const { id, hash, token } = newTokenText('lgt');
   const [record] = await db.query<TokenRecord>(
     `insert into lockgate.api_token (id, name, workspace, role, hash, created_by, expires_at)
      values ($1, $2, $3, $4, $5, $6, $7) returning ${COLUMNS}`,
-    [id, wish.name, wish.workspace, wish.role, hashOf(secret), wish.createdBy, wish.expiresAt],
+    [id, wish.name, wish.workspace, wish.role, hash, wish.createdBy, wish.expiresAt],
   );
-  return { ...(record as TokenRecord), token: `lgt_${id}_${secret}` };
+  return { ...(record as TokenRecord), token };
 }
 
 /** The token of those words, unless it is unknown, revoked or expired: then null, and no word of why. */
@@ -85,6 +84,14 @@ export async function bootstrapToken(db: Queryable): Promise<string | null> {
   return (await createToken(db, wish)).token;
 }
 
-function hashOf(secret: string): Buffer {
+/** The words of a new token, and what a database keeps of them. */
+export function newTokenText(prefix: string): { readonly id: string; readonly hash: Buffer; readonly token: string } {
+  const id = randomBytes(6).toString('hex');
+  const secret = randomBytes(32).toString('base64url');
+  return { id, hash: hashOf(secret), token: `${prefix}_${id}_${secret}` };
+}
+
+/** Of the secret in a token's words. */
+export function hashOf(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }

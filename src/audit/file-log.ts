@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { LockgateError } from '../contract/errors.ts';
 import type { AuditEvent } from '../contract/secret-manager.ts';
 import { GENESIS, type Head, placeOf, sealLine, type Verification, verifyChain } from './chain.ts';
+import { createNew } from './new-file.ts';
 import { takeTurn } from './turns.ts';
 
 export interface AuditFiles {
@@ -133,13 +134,8 @@ async function readOrMakeKey(path: string): Promise<Buffer> {
     if ((error as { code?: string }).code !== 'ENOENT') throw error;
   }
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  // Of several processes that make it at once, one wins; all read what it wrote.
-  const made = `${path}.${process.pid}.new`;
-  await writeFile(made, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flush: true });
-  await link(made, path).catch((error: { code?: string }) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
-  await rm(made, { force: true });
+  // Whoever makes it: all read what is there then.
+  await createNew(path, `${randomBytes(32).toString('base64')}\n`, 0o600, true);
   return readKey(path);
 }
 

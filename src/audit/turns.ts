@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { createNew } from './new-file.ts';
 
 const RETRY_MS = 5;
 /** How many turns' files are kept. */
@@ -23,7 +24,7 @@ export async function takeTurn(folder: string, timeoutMs: number): Promise<() =>
     const last = await lastTurn(folder);
     if (last.free || !(await isAlive(last.owner, me))) {
       const number = last.number + 1;
-      if (await create(join(folder, held(number)), me)) {
+      if (await createNew(join(folder, held(number)), me, 0o600, false)) {
         if ((await isLast(folder, number)) && (await isLast(folder, number))) return () => giveBack(folder, number);
         await rm(join(folder, held(number)), { force: true });
       }
@@ -59,21 +60,6 @@ async function giveBack(folder: string, number: number): Promise<void> {
   await writeFile(join(folder, given(number)), '', { mode: 0o600 });
   for (const name of await readdir(folder)) {
     if (Number.parseInt(name, 10) < number - RECENT) await rm(join(folder, name), { force: true });
-  }
-}
-
-/** With its text from the first moment on. False: somebody else created it. */
-async function create(path: string, text: string): Promise<boolean> {
-  const draft = `${path}.${INSTANCE}`;
-  await writeFile(draft, text, { mode: 0o600 });
-  try {
-    await link(draft, path);
-    return true;
-  } catch (error) {
-    if ((error as { code?: string }).code === 'EEXIST') return false;
-    throw error;
-  } finally {
-    await rm(draft, { force: true });
   }
 }
 

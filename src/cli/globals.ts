@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
 import type { Globals } from './present.ts';
 
+/** For options that may be repeated. */
+export const collect = (value: string, all: string[] | undefined): string[] => [...(all ?? []), value];
+
 /** The options that stand before or behind every command. */
 export function globalsOf(command: Command): Globals {
   let root = command;

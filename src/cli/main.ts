@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { CONNECTOR_TYPES } from '../contract/connector.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
-import { globalsOf } from './globals.ts';
+import { collect, globalsOf } from './globals.ts';
 import { addManagerCommands } from './secret-commands.ts';
 import { addSecureStoreCommands } from './securestore-commands.ts';
 import { addCollectionCommands, addServiceCommands, addSourceCommands } from './service-commands.ts';
@@ -23,7 +23,6 @@ const number = (text: string) => {
   if (Number.isFinite(value) && value >= 0) return value;
   throw new CommanderError(EXIT.usage, 'commander.invalidArgument', `error: "${text}" is not a number of 0 or more.`);
 };
-const collect = (value: string, all: string[]) => [...all, value];
 
 const secrets = program.command('secrets').description('credentials in the secret manager');
 secrets

@@ -1,7 +1,5 @@
 import { type Command, Option } from 'commander';
-import { globalsOf } from './globals.ts';
-
-const collect = (value: string, all: string[]) => [...all, value];
+import { collect, globalsOf } from './globals.ts';
 
 /** The commands below `secrets` that are about secret managers as a whole. */
 export function addManagerCommands(secrets: Command): void {

@@ -1,7 +1,5 @@
 import type { Command } from 'commander';
-import { globalsOf } from './globals.ts';
-
-const collect = (value: string, all: string[] | undefined) => [...(all ?? []), value];
+import { collect, globalsOf } from './globals.ts';
 
 /** The secret server, which is a program apart: its own database, its own keys. */
 export function addSecureStoreCommands(program: Command): void {

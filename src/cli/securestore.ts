@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { link, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { readAuditLines } from '../audit/file-log.ts';
+import { createNew } from '../audit/new-file.ts';
 import { systemClock } from '../clock.ts';
 import { LOG_LEVELS, readSecureStoreSettings } from '../config.ts';
 import { InputError } from '../contract/errors.ts';
@@ -43,11 +44,9 @@ rules:
 export async function serve(): Promise<void> {
   const settings = readSecureStoreSettings();
   const log = createLog(LOG_LEVELS[3], (line) => liveValues.scrub(line));
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const listening = (address: string) =>
     print(`SecureStore serves ${address} (what it takes: ${address}/openapi.json)`);
-  await serveSecureStore(settings, { clock: systemClock, log, listening }, stop.signal);
+  await serveSecureStore(settings, { clock: systemClock, log, listening }, untilStopped());
 }
 
 /** Makes the key, the policy and the first token, each where it is not there yet. */
@@ -68,21 +67,11 @@ export async function init(globals: Globals): Promise<void> {
   else print('There is a token "admin" already.');
 }
 
-/** With its text from the first moment on. False: it was there. */
+/** In a folder that is this user's own. False: it was there. */
 async function createOnce(path: string, text: string, mode: number): Promise<boolean> {
   if (await stat(path).catch(() => null)) return false;
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const draft = `${path}.${process.pid}.new`;
-  await writeFile(draft, text, { mode, flush: true });
-  try {
-    await link(draft, path);
-    return true;
-  } catch (error) {
-    if ((error as { code?: string }).code === 'EEXIST') return false;
-    throw error;
-  } finally {
-    await rm(draft, { force: true });
-  }
+  return createNew(path, text, mode, true);
 }
 
 export async function createToken(globals: Globals, name: string, options: { expiresInDays: number }): Promise<void> {
@@ -122,9 +111,7 @@ export async function rotate(globals: Globals): Promise<void> {
   const settings = readSecureStoreSettings();
   await using db = await openStoreDatabase(settings);
   const keys = await openKeyring(db, settings);
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  const wrapped = await rotateKeys(db, await storeId(db), keys, stop.signal);
+  const wrapped = await rotateKeys(db, await storeId(db), keys, untilStopped());
   if (globals.json) return printJson({ wrapped, key: keys.active.id });
   print(`${wrapped} keys are wrapped by ${keys.active.id} now. Older keys are no longer needed, but for backups.`);
 }
@@ -132,9 +119,7 @@ export async function rotate(globals: Globals): Promise<void> {
 /** To standard output. Values stay sealed. */
 export async function backup(): Promise<void> {
   await using db = await openStoreDatabase(readSecureStoreSettings());
-  for await (const line of backupOf(db)) {
-    if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
-  }
+  await printLines(backupOf(db));
 }
 
 export async function restore(globals: Globals, file: string): Promise<void> {
@@ -158,8 +143,19 @@ export async function verifyAudit(globals: Globals): Promise<void> {
 
 /** JSON lines to standard output, as they stand. */
 export async function exportAudit(): Promise<void> {
-  const { auditFile } = readSecureStoreSettings();
-  for await (const line of readAuditLines(auditFile)) {
+  await printLines(readAuditLines(readSecureStoreSettings().audit.file));
+}
+
+/** Aborts at SIGTERM and SIGINT. */
+function untilStopped(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
+}
+
+/** As fast as whoever reads them takes them. */
+async function printLines(lines: AsyncIterable<string>): Promise<void> {
+  for await (const line of lines) {
     if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
   }
 }

@@ -1,7 +1,5 @@
 import { type Command, Option } from 'commander';
-import { globalsOf } from './globals.ts';
-
-const collect = (value: string, all: string[] | undefined) => [...(all ?? []), value];
+import { collect, globalsOf } from './globals.ts';
 
 export function addCollectionCommands(collections: Command): void {
   const globals = () => globalsOf(collections);

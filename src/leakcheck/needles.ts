@@ -79,8 +79,8 @@ export class Needles {
         const there = this.#windows.get(hash);
         if (there) there.push({ form: index, at });
         else this.#windows.set(hash, [{ form: index, at }]);
-        this.#filter[(hash >>> (32 - FILTER_BITS)) >>> 3] =
-          (this.#filter[(hash >>> (32 - FILTER_BITS)) >>> 3] ?? 0) | (1 << ((hash >>> (32 - FILTER_BITS)) & 7));
+        const bit = hash >>> (32 - FILTER_BITS);
+        this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] ?? 0) | (1 << (bit & 7));
       }
     }
     return true;

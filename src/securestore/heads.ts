@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
-import { appendFile, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Head } from '../audit/chain.ts';
+import { createNew } from '../audit/new-file.ts';
 import { ConfigError } from '../contract/errors.ts';
 
 /** How far the log had come at a time, signed: whoever has the public key can tell that nothing was cut off since. */
@@ -33,11 +34,9 @@ export async function noteHead(auditFile: string, head: SignedHead): Promise<voi
 }
 
 /** What was signed so far. Lines that no key of ours signed are told of by `forged`. */
-export async function notedHeads(
-  auditFile: string,
-  publicKey: KeyObject,
-): Promise<{ heads: SignedHead[]; forged: number }> {
+export async function notedHeads(auditFile: string, key: KeyObject): Promise<{ heads: SignedHead[]; forged: number }> {
   const text = await readFile(headsFile(auditFile), 'utf8').catch(() => '');
+  const publicKey = createPublicKey(key);
   const heads: SignedHead[] = [];
   let forged = 0;
   for (const line of text.split('\n').filter(Boolean)) {
@@ -68,12 +67,7 @@ export async function signingKey(file: string): Promise<KeyObject> {
   if (text === null) {
     const { privateKey } = generateKeyPairSync('ed25519');
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    const draft = `${file}.${process.pid}.new`;
-    await writeFile(draft, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flush: true });
-    await link(draft, file).catch((error: { code?: string }) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
-    await rm(draft, { force: true });
+    await createNew(file, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600, true);
     return signingKey(file);
   }
   try {
@@ -81,8 +75,4 @@ export async function signingKey(file: string): Promise<KeyObject> {
   } catch {
     throw new ConfigError(`The signing key ${file} is no key in PEM.`, 'Restore it, or remove it to have one made.');
   }
-}
-
-export function publicKeyOf(key: KeyObject): KeyObject {
-  return createPublicKey(key);
 }

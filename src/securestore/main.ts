@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { auditHead, fileAuditLog, readAuditLines, verifyAuditLog } from '../audit/file-log.ts';
@@ -8,7 +9,7 @@ import type { Schema } from '../db/migrate.ts';
 import { openDatabase } from '../db/open.ts';
 import type { OpenDatabase } from '../db/pool.ts';
 import type { Log } from '../log.ts';
-import { headsFile, notedHeads, noteHead, publicKeyOf, signHead, signingKey } from './heads.ts';
+import { headsFile, notedHeads, noteHead, signHead, signingKey } from './heads.ts';
 import { Keyring } from './keyring.ts';
 import { Operations, type StoreEvent } from './operations.ts';
 import { PolicyFile } from './policy.ts';
@@ -43,16 +44,12 @@ export interface StoreVerification {
 }
 
 /** Checks every line, that nothing was cut off since any head was signed, and the signatures. */
-export async function verifyStoreAudit(settings: SecureStoreSettings): Promise<StoreVerification> {
-  const files = { file: settings.auditFile, keyFile: settings.auditKeyFile };
-  const { heads, forged } = await notedHeads(
-    settings.auditFile,
-    publicKeyOf(await signingKey(settings.signingKeyFile)),
-  );
-  const { lines, torn, head, problems } = await verifyAuditLog(files, heads);
+export async function verifyStoreAudit({ audit, signingKeyFile }: SecureStoreSettings): Promise<StoreVerification> {
+  const { heads, forged } = await notedHeads(audit.file, await signingKey(signingKeyFile));
+  const { lines, torn, head, problems } = await verifyAuditLog(audit, heads);
   const all = [...problems].map(({ line, kind, message }) => ({ line, kind: kind as string, message }));
   if (forged > 0) {
-    const message = `${forged} lines of ${headsFile(settings.auditFile)} were not signed by this store.`;
+    const message = `${forged} lines of ${headsFile(audit.file)} were not signed by this store.`;
     all.push({ line: null, kind: 'forged', message });
   }
   return {
@@ -80,8 +77,7 @@ export async function serveSecureStore(
     if (error === undefined) log.info('the policy was read anew');
     else log.error({ error: describeError(error) }, 'the policy cannot be used, and stays as it was');
   });
-  const files = { file: settings.auditFile, keyFile: settings.auditKeyFile };
-  const { append } = fileAuditLog<StoreEvent>(files, clock.now);
+  const { append } = fileAuditLog<StoreEvent>(settings.audit, clock.now);
   const keys = new Keyring(db, settings.keys);
   const operations = new Operations({
     db,
@@ -103,10 +99,7 @@ export async function serveSecureStore(
   ];
   if (!(await keys.unseal())) log.warn({ why: keys.reason }, 'sealed');
   listening(await app.listen({ host: settings.host, port: settings.port }));
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  if (!signal.aborted) await once(signal, 'abort');
   await app.close();
   await Promise.all(duties);
   await signTheHead(settings, signer, clock.now(), log);
@@ -147,7 +140,7 @@ async function serverParts({ settings, db, policy, keys, operations, append, log
       revoke: (id) => revokeStoreToken(db, id),
     },
     audit: {
-      read: (after, limit) => linesAfter(settings.auditFile, after, limit),
+      read: (after, limit) => linesAfter(settings.audit.file, after, limit),
       verify: () => verifyStoreAudit(settings),
     },
     log: (line) => log.info(line, 'request'),
@@ -155,11 +148,11 @@ async function serverParts({ settings, db, policy, keys, operations, append, log
 }
 
 /** Signed, beside the log, and in the program's own log, which most ship elsewhere. */
-async function signTheHead(settings: SecureStoreSettings, key: KeyObject, now: number, log: Log): Promise<void> {
-  const head = await auditHead({ file: settings.auditFile, keyFile: settings.auditKeyFile });
+async function signTheHead({ audit }: SecureStoreSettings, key: KeyObject, now: number, log: Log): Promise<void> {
+  const head = await auditHead(audit);
   if (head.seq === 0) return;
   const signed = signHead(head, new Date(now).toISOString(), key);
-  await noteHead(settings.auditFile, signed);
+  await noteHead(audit.file, signed);
   log.info({ head: signed }, 'head of the audit log');
 }
 

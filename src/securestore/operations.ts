@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Database } from '../contract/database.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
 import { Secret } from '../contract/secret.ts';
+import { SECRET_ID } from '../secrets/identifier.ts';
 import type { Keyring } from './keyring.ts';
 import { type Decision, decide, type Permission, type Policy, type Principal } from './policy.ts';
 import { seal, unseal, type VersionName } from './seal.ts';
@@ -52,7 +53,6 @@ export interface Request {
   readonly requestId: string;
 }
 
-const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const WORKSPACE = /^[a-z0-9][a-z0-9-]{0,62}$/;
 /** Of a value, in bytes of its JSON. */
 export const MAX_VALUE_BYTES = 512 * 1024;
@@ -253,7 +253,7 @@ function assertWorkspace(workspace: string): void {
 
 function assertWhere({ workspace, secretId }: Where): void {
   assertWorkspace(workspace);
-  if (!ID.test(secretId)) throw new InputError('invalid_secret_id', 'This is no ID of a secret.');
+  if (!SECRET_ID.test(secretId)) throw new InputError('invalid_secret_id', 'This is no ID of a secret.');
 }
 
 /** Says which fields are wrong, and never what they hold. */

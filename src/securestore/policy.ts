@@ -84,9 +84,15 @@ function matches(pattern: string, text: string): boolean {
 
 /** Throws `ConfigError` that says where the file is wrong. */
 export async function readPolicy(file: string): Promise<Policy> {
+  return policyIn(await readFile(file, 'utf8').catch(() => null), file);
+}
+
+/** `text` null: the file cannot be read. */
+function policyIn(text: string | null, file: string): Policy {
   let parsed: unknown;
   try {
-    parsed = parseYaml(await readFile(file, 'utf8'));
+    if (text === null) throw new Error('unreadable');
+    parsed = parseYaml(text);
   } catch {
     throw new ConfigError(`The policy ${file} cannot be read as YAML.`, 'Make one with: lockgate securestore init');
   }
@@ -113,8 +119,8 @@ export class PolicyFile {
   }
 
   static async open(file: string, onChange: OnChange): Promise<PolicyFile> {
-    const text = await readFile(file, 'utf8').catch(() => '');
-    return new PolicyFile(file, await readPolicy(file), text, onChange);
+    const text = await readFile(file, 'utf8').catch(() => null);
+    return new PolicyFile(file, policyIn(text, file), text ?? '', onChange);
   }
 
   get current(): Policy {
@@ -127,7 +133,7 @@ export class PolicyFile {
     if (text === this.#text) return;
     this.#text = text;
     try {
-      this.#policy = await readPolicy(this.#file);
+      this.#policy = policyIn(text, this.#file);
       this.#onChange({ policy: this.#policy });
     } catch (error) {
       this.#onChange({ error });

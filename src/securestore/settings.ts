@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import type { AuditFiles } from '../audit/file-log.ts';
 import { ConfigError } from '../contract/errors.ts';
 import { Secret } from '../contract/secret.ts';
 import { type Environment, managerEndpoint } from '../secrets/environment.ts';
@@ -14,8 +15,7 @@ export interface SecureStoreSettings {
   /** Where the key is that `init` makes; null: it lives elsewhere. */
   readonly keyFile: string | null;
   readonly policyFile: string;
-  readonly auditFile: string;
-  readonly auditKeyFile: string;
+  readonly audit: AuditFiles;
   /** Signs the heads of the audit log: an Ed25519 key in PEM, made at the first start. */
   readonly signingKeyFile: string;
   readonly headsEverySeconds: number;
@@ -52,8 +52,10 @@ export function settingsIn(environment: Environment): SecureStoreSettings {
     keys: { active, retained: listOf(of('OLD_KEYS')).map((each) => keySource(each, environment)) },
     keyFile: active.kind === 'file' ? active.path : null,
     policyFile: path('POLICY_FILE', 'policy.yaml'),
-    auditFile: path('AUDIT_FILE', join('audit', 'access.jsonl')),
-    auditKeyFile: path('AUDIT_KEY_FILE', join('keys', 'audit.txt')),
+    audit: {
+      file: path('AUDIT_FILE', join('audit', 'access.jsonl')),
+      keyFile: path('AUDIT_KEY_FILE', join('keys', 'audit.txt')),
+    },
     signingKeyFile: path('SIGNING_KEY_FILE', join('keys', 'signing.pem')),
     headsEverySeconds: numberOf(of('HEADS_EVERY_SECONDS'), 300, 1, DAY),
     host,

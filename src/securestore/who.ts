@@ -1,14 +1,12 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import type { JWTPayload, JWTVerifyGetKey } from 'jose';
+import type { JWTPayload } from 'jose';
+import { openIssuer } from '../access/issuer.ts';
+import { hashOf, newTokenText } from '../access/tokens.ts';
 import type { Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { Issuer, Policy, Principal } from './policy.ts';
 
-/** Asymmetric ones only: a public key must not be taken for a shared secret. */
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
-const TIMEOUT_MS = 5000;
-const CLOCK_SKEW_SECONDS = 30;
 const TOKEN = /^lgs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$/;
 const MAX_TOKEN_CHARACTERS = 16_384;
 
@@ -28,16 +26,15 @@ export async function createStoreToken(
   db: Queryable,
   wish: { readonly name: string; readonly createdBy: string; readonly expiresAt: Date },
 ): Promise<{ readonly token: string; readonly id: string }> {
-  const id = randomBytes(6).toString('hex');
-  const secret = randomBytes(32).toString('base64url');
+  const { id, hash, token } = newTokenText('lgs');
   await db.query('insert into securestore.token (id, hash, name, created_by, expires_at) values ($1, $2, $3, $4, $5)', [
     id,
-    hashOf(secret),
+    hash,
     wish.name,
     wish.createdBy,
     wish.expiresAt,
   ]);
-  return { token: `lgs_${id}_${secret}`, id };
+  return { token, id };
 }
 
 export function listStoreTokens(db: Queryable): Promise<StoreToken[]> {
@@ -53,10 +50,6 @@ export async function revokeStoreToken(db: Queryable, id: string): Promise<void>
   if (revoked.length === 0) throw new LockgateError('token_not_found', 'There is no such token.');
 }
 
-function hashOf(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
-}
-
 export interface Asking {
   readonly authorization: string | undefined;
   /** Of the connection, where it speaks TLS. */
@@ -67,7 +60,7 @@ export interface Asking {
 export class Doorkeeper {
   readonly #db: Queryable;
   readonly #policy: () => Policy;
-  readonly #keys = new Map<string, JWTVerifyGetKey>();
+  readonly #checks = new Map<string, ReturnType<typeof openIssuer>>();
 
   constructor(db: Queryable, policy: () => Policy) {
     this.#db = db;
@@ -99,7 +92,7 @@ export class Doorkeeper {
   async #byIssuer(bearer: string): Promise<Principal | null> {
     if (bearer.startsWith('lgs_')) return null;
     const { serviceAccounts, issuers } = this.#policy();
-    const { decodeJwt, jwtVerify } = await import('jose');
+    const { decodeJwt } = await import('jose');
     let stated: unknown;
     try {
       stated = decodeJwt(bearer).iss;
@@ -107,30 +100,18 @@ export class Doorkeeper {
       return null;
     }
     for (const each of issuers.filter(({ issuer }) => issuer === stated)) {
-      try {
-        const { payload } = await jwtVerify(bearer, await this.#keysOf(each), {
-          issuer: each.issuer,
-          audience: each.audience,
-          algorithms: ALGORITHMS,
-          clockTolerance: CLOCK_SKEW_SECONDS,
-          requiredClaims: ['exp', 'sub'],
-        });
-        return principalOf(each, payload, serviceAccounts);
-      } catch {
-        // Another of the issuers may be meant.
-      }
+      const payload = await this.#checkOf(each)(bearer);
+      if (payload) return principalOf(each, payload, serviceAccounts);
     }
     return null;
   }
 
-  async #keysOf({ issuer, jwks }: Issuer): Promise<JWTVerifyGetKey> {
-    const known = this.#keys.get(`${issuer} ${jwks}`);
-    if (known) return known;
-    const { createRemoteJWKSet } = await import('jose');
-    const uri = jwks ?? (await discover(issuer));
-    const keys = createRemoteJWKSet(new URL(uri), { timeoutDuration: TIMEOUT_MS });
-    this.#keys.set(`${issuer} ${jwks}`, keys);
-    return keys;
+  /** The policy may be another one by now; the keys of an issuer that it still names are kept. */
+  #checkOf({ issuer, audience, jwks }: Issuer): ReturnType<typeof openIssuer> {
+    const name = JSON.stringify([issuer, audience, jwks]);
+    const check = this.#checks.get(name) ?? openIssuer({ issuer, audience, jwksUri: jwks ?? null });
+    this.#checks.set(name, check);
+    return check;
   }
 }
 
@@ -160,16 +141,6 @@ function byCertificate(socket: Asking['socket']): Principal | null {
   const { subject } = socket.getPeerCertificate();
   const name = subject?.CN;
   return typeof name === 'string' && /^[\w.:@/-]{1,200}$/.test(name) ? { id: `cert:${name}`, groups: [] } : null;
-}
-
-async function discover(issuer: string): Promise<string> {
-  const answer = await fetch(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
-    redirect: 'error',
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  });
-  const { jwks_uri } = (await answer.json()) as { jwks_uri?: unknown };
-  if (typeof jwks_uri !== 'string' || !URL.canParse(jwks_uri)) throw new Error('no jwks_uri');
-  return jwks_uri;
 }
 
 function unauthenticated(): LockgateError {

@@ -6,20 +6,11 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
-import { managerOf } from '../manager.ts';
+import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { AwsSecretsManagerServer } from '../servers/aws-secrets-manager.ts';
 
 const KEY = 'AKIAFAKEMANAGER';
 const SECRET = `fakeManagerSecret/${Math.random().toString(36).slice(2)}+=`;
-/** Waits for nothing. */
-const quickClock = { now: Date.now, sleep: async () => undefined };
-const purpose = { actor: 'test', reason: 'test' };
-const ref = (secretId: string, version?: string) => ({
-  manager: 'default',
-  workspace: 'default',
-  secretId,
-  ...(version ? { version } : {}),
-});
 
 async function start() {
   const server = await new AwsSecretsManagerServer().listen();

@@ -8,20 +8,10 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
-import { managerOf } from '../manager.ts';
+import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { EntraServer } from '../servers/entra.ts';
 import { KeyVaultServer } from '../servers/key-vault.ts';
 import { type TestCertificate, trustedCertificate } from '../servers/tls.ts';
-
-/** Waits for nothing. */
-const quickClock = { now: Date.now, sleep: async () => undefined };
-const purpose = { actor: 'test', reason: 'test' };
-const ref = (secretId: string, version?: string) => ({
-  manager: 'default',
-  workspace: 'default',
-  secretId,
-  ...(version ? { version } : {}),
-});
 
 let certificate: TestCertificate;
 let entra: EntraServer;

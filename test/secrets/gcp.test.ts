@@ -9,19 +9,9 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
-import { managerOf } from '../manager.ts';
+import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { GcpSecretManagerServer } from '../servers/gcp-secret-manager.ts';
 import { GcsServer } from '../servers/gcs.ts';
-
-/** Waits for nothing. */
-const quickClock = { now: Date.now, sleep: async () => undefined };
-const purpose = { actor: 'test', reason: 'test' };
-const ref = (secretId: string, version?: string) => ({
-  manager: 'default',
-  workspace: 'default',
-  secretId,
-  ...(version ? { version } : {}),
-});
 
 /** A deployment's settings, and the servers behind them. */
 async function gcp(account = 'lockgate') {

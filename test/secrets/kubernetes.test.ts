@@ -9,18 +9,10 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
-import { managerOf } from '../manager.ts';
+import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { KubernetesServer } from '../servers/kubernetes.ts';
 import { trustedCertificate } from '../servers/tls.ts';
 
-const quickClock = { now: Date.now, sleep: async () => undefined };
-const purpose = { actor: 'test', reason: 'test' };
-const ref = (secretId: string, version?: string) => ({
-  manager: 'default',
-  workspace: 'default',
-  secretId,
-  ...(version ? { version } : {}),
-});
 const READER = 'fake-token-of-workers';
 const WRITER = 'fake-token-of-who-adds';
 

@@ -10,17 +10,8 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
-import { managerOf } from '../manager.ts';
+import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { Store } from '../securestore/store.ts';
-
-const quickClock = { now: Date.now, sleep: async () => undefined };
-const purpose = { actor: 'test', reason: 'test' };
-const ref = (secretId: string, version?: string) => ({
-  manager: 'default',
-  workspace: 'default',
-  secretId,
-  ...(version ? { version } : {}),
-});
 
 const managerFor = (store: Store, as: string) =>
   managerOf({

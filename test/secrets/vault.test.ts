@@ -10,18 +10,8 @@ import { openReader } from '../../src/secrets/open-reader.ts';
 import { everything, findIn, findInFiles } from '../canary.ts';
 import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
-import { managerOf } from '../manager.ts';
+import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { VaultServer } from '../servers/vault.ts';
-
-/** Waits for nothing. */
-const quickClock = { now: Date.now, sleep: async () => undefined };
-const purpose = { actor: 'test', reason: 'test' };
-const ref = (secretId: string, version?: string) => ({
-  manager: 'default',
-  workspace: 'default',
-  secretId,
-  ...(version ? { version } : {}),
-});
 
 const READER = [
   ['GET', 'secret/data/lockgate/'],
