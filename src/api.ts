@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
+import { openBrowserSignIn } from './access/browser-sign-in.ts';
 import { openOidc } from './access/oidc.ts';
 import { bootstrapToken } from './access/tokens.ts';
 import { auditHead, fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
 import { ChangeWatch } from './collections/change-watch.ts';
 import type { SourceRecord } from './collections/sources.ts';
-import type { Config } from './config.ts';
+import { aboutOf, type Config } from './config.ts';
+import type { Answer } from './contract/api/index.ts';
 import type { CheckReport } from './contract/connector.ts';
 import type { ContentStore } from './contract/content-store.ts';
 import type { Database } from './contract/database.ts';
@@ -15,6 +17,7 @@ import { ofWorkersOnly, openDirectories } from './directories.ts';
 import { authenticator } from './http/authenticate.ts';
 import { openHttp } from './http/server.ts';
 import type { CrawlQueue } from './jobs/queue.ts';
+import { notesOfManagers } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import type { Log } from './log.ts';
 import { defaultOf } from './secrets/managers.ts';
@@ -58,6 +61,12 @@ export async function openApi(parts: ApiParts): Promise<FastifyInstance> {
     directory,
     check: async ({ id: sourceId, workspace }: SourceRecord, actor) =>
       (await queue.ask({ kind: 'check', sourceId, workspace, actor }, CHECK_TIMEOUT_MS)) as CheckReport,
+    tryPlace: async (place, actor) => (await queue.ask({ kind: 'try', place, actor }, CHECK_TIMEOUT_MS)) as CheckReport,
+    preview: async (place, actor) =>
+      (await queue.ask({ kind: 'preview', place, actor }, CHECK_TIMEOUT_MS)) as Answer<'sources.preview'>,
+    noteManager: notesOfManagers(audit),
+    oidcRules: config.http.oidc?.rules ?? [],
+    about: aboutOf(config),
     plan: async (planId) => void (await queue.ask({ kind: 'plan', planId }, PLAN_TIMEOUT_MS)),
     assertWebhook: (url) => egress.assertEndpoint(url, 'public'),
   });
@@ -72,6 +81,7 @@ export async function openApi(parts: ApiParts): Promise<FastifyInstance> {
       oidc: http.oidc ? openOidc(http.oidc) : null,
       defaultWorkspace: config.workspace,
     }),
+    browserSignIn: http.oidc && http.browserSignIn ? openBrowserSignIn(http.oidc, http.browserSignIn) : null,
     ready: () => readiness(parts),
     log,
     scrub,

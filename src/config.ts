@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { BrowserSignInSettings } from './access/browser-sign-in.ts';
 import { type OidcSettings, readOidcRules } from './access/oidc.ts';
 import type { AuditFiles } from './audit/file-log.ts';
 import type { ContentTarget } from './content/target.ts';
@@ -11,6 +12,7 @@ import { type Environment, oneOf } from './secrets/environment.ts';
 import type { DeclaredManagers } from './secrets/managers.ts';
 import { parseReference, type Reference } from './secrets/reference.ts';
 import { type SecureStoreSettings, settingsIn } from './securestore/settings.ts';
+import { VERSION } from './version.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 
@@ -24,6 +26,8 @@ export interface HttpConfig {
   readonly requestsPerMinute: number;
   readonly openMetrics: boolean;
   readonly oidc: OidcSettings | null;
+  /** Null: people sign in with tokens only. */
+  readonly browserSignIn: BrowserSignInSettings | null;
 }
 
 /** What a worker takes, and how many may be at work at once. */
@@ -147,6 +151,7 @@ function http(environment: Environment): HttpConfig {
     requestsPerMinute: numberIn(environment, 'LOCKGATE_REQUESTS_PER_MINUTE', 1200, 1, 1_000_000),
     openMetrics: oneOf(environment, 'LOCKGATE_OPEN_METRICS', ['on', 'off'] as const, loopback ? 'on' : 'off') === 'on',
     oidc: oidc(environment),
+    browserSignIn: browserSignIn(environment),
   };
 }
 
@@ -183,6 +188,36 @@ function oidc(environment: Environment): OidcSettings | null {
       'The first is who tokens must be for; the second a file with rules that turn claims into roles.',
     );
   return { issuer, audience, jwksUri: environment.LOCKGATE_OIDC_JWKS || null, rules: readOidcRules(resolve(rules)) };
+}
+
+function browserSignIn(environment: Environment): BrowserSignInSettings | null {
+  const clientId = environment.LOCKGATE_OIDC_CLIENT_ID;
+  if (!clientId) return null;
+  const publicUrl = environment.LOCKGATE_PUBLIC_URL ?? '';
+  if (!environment.LOCKGATE_OIDC_ISSUER || !URL.canParse(publicUrl))
+    throw new ConfigError(
+      'LOCKGATE_OIDC_CLIENT_ID needs LOCKGATE_OIDC_ISSUER and LOCKGATE_PUBLIC_URL.',
+      'The latter is where people reach Lockgate, such as https://lockgate.internal; the issuer sends them back to its /auth/oidc/callback.',
+    );
+  const file = environment.LOCKGATE_OIDC_CLIENT_SECRET_FILE;
+  try {
+    const clientSecret = file ? new Secret(readFileSync(file, 'utf8').trim()) : null;
+    return { clientId, clientSecret, publicUrl: new URL(publicUrl).origin };
+  } catch {
+    throw new ConfigError('LOCKGATE_OIDC_CLIENT_SECRET_FILE cannot be read.', 'Check the path and its mode.');
+  }
+}
+
+/** What is told of the deployment to whoever may look at it. */
+export function aboutOf({ content, secretManagers, http, retention }: Config) {
+  return {
+    version: VERSION,
+    contentStore: content.kind === 'directory' ? `folder ${content.folder}` : `${content.kind} ${content.bucket}`,
+    secretManager: secretManagers.default,
+    oidc: http.oidc !== null,
+    keepChangesDays: retention.changesDays,
+    keepRunsDays: retention.runsDays,
+  };
 }
 
 function listIn(text: string | undefined): string[] {

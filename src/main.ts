@@ -3,7 +3,8 @@ import { systemClock } from './clock.ts';
 import { ChangeWatch } from './collections/change-watch.ts';
 import { findManager } from './collections/managers.ts';
 import { noteSecretWait } from './collections/runs.ts';
-import type { Config } from './config.ts';
+import type { Place, SourceRecord } from './collections/sources.ts';
+import { aboutOf, type Config } from './config.ts';
 import type { Egress } from './contract/connector.ts';
 import type { AuditEvent, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
 import { type Credentials, openCredentials } from './credentials.ts';
@@ -12,10 +13,11 @@ import { type CrawlEnd, type CrawlParts, crawl, help } from './jobs/crawl.ts';
 import { joinCrew } from './jobs/crew.ts';
 import { Limits, type SourceParts } from './jobs/open-source.ts';
 import { makePlan } from './jobs/plan-run.ts';
+import { preview } from './jobs/preview.ts';
 import type { Task } from './jobs/queue.ts';
 import { checkSource, doTask } from './jobs/tasks.ts';
 import { deliver } from './jobs/webhooks.ts';
-import { noted } from './layers/audited.ts';
+import { notesOfManagers } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import { DEFAULT_NAME, namesOf } from './secrets/managers.ts';
 import { openOperations, type Perform } from './service/operations.ts';
@@ -80,7 +82,10 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
         declared: config.secretManagers,
         audit: config.audit,
         directory: credentials.directory,
-        check: (source) => checkSource(source, sourceParts(source.workspace), actor, never()),
+        ...trialsHere(sourceParts, actor),
+        noteManager: notesOfManagers(audit),
+        oidcRules: config.http.oidc?.rules ?? [],
+        about: aboutOf(config),
         plan: (planId) => makePlan({ db, sourceParts, actor }, planId, never()),
         assertWebhook: (url) => egress.assertEndpoint(url, 'public'),
       });
@@ -90,7 +95,7 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
     stored: credentials.stored,
     namesOf: (manager) => namesOf(config.secretManagers, manager),
     noteManager: (action, manager, work) =>
-      noted(audit, { action, actor, secret: { manager, workspace: config.workspace, secretId: '*' } }, work),
+      notesOfManagers(audit)({ actor, workspace: config.workspace }, action, manager, work),
     doTask: async (task, signal) => doTask({ db: await database(), sourceParts, worker }, task, signal),
     deliver: async (webhookId, signal) => {
       const parts = { db: await database(), reader: credentials.reader, egress, now: systemClock.now };
@@ -112,6 +117,17 @@ export function openApp(config: Config, defaultLogLevel: NonNullable<Config['log
         signal,
       );
     },
+  };
+}
+
+/** What the service asks of a worker, done by this process. */
+function trialsHere(sourceParts: (workspace: string) => SourceParts, actor: string) {
+  const never = new AbortController().signal;
+  const check = (place: SourceRecord | Place) => checkSource(place, sourceParts(place.workspace), actor, never);
+  return {
+    check,
+    tryPlace: check,
+    preview: (place: Place) => preview(place, sourceParts(place.workspace), actor, never),
   };
 }
 

@@ -35,7 +35,15 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
   'src/log.ts': [],
   'src/version.ts': [],
   // The configuration is typed by what it configures.
-  'src/config.ts': ['src/access', 'src/audit', 'src/content', 'src/db', 'src/secrets', 'src/securestore'],
+  'src/config.ts': [
+    'src/access',
+    'src/audit',
+    'src/content',
+    'src/db',
+    'src/secrets',
+    'src/securestore',
+    'src/version.ts',
+  ],
   // Looks for values of secrets where none may be.
   'src/leakcheck': [],
   // The secret server: a program apart, with its own database and its own keys.
@@ -76,6 +84,8 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
   'src/tracing.ts': [],
   'src/http': ['src/access', 'src/collections', 'src/layers', 'src/log.ts', 'src/service', 'src/version.ts'],
   'src/client': [],
+  // The pages: a client of the interface like any other.
+  web: ['src/client'],
   // The composition root of the API role.
   'src/api.ts': [
     'src/access',
@@ -146,6 +156,8 @@ const REVEALS = [
   'src/db/open.ts',
   // On its way to the service, over a connection that the caller chose.
   'src/client/client.ts',
+  // The deployment's own client secret, on its way to the issuer.
+  'src/access/browser-sign-in.ts',
   // The deployment's own credential for its container, on its way to the SDK.
   'src/content/azure.ts',
   // What it is for: sealed on its way in, given to who may have it on its way out.
@@ -161,7 +173,7 @@ interface Source {
 function sourcesBelow(...folders: string[]): Source[] {
   return folders.flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts'))
+      .filter((name) => /\.tsx?$/.test(name) && !name.endsWith('.d.ts'))
       .map((name) => join(folder, name))
       .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') })),
   );
@@ -247,7 +259,7 @@ function functionsOf(text: string): [name: string, lines: number][] {
 
 describe('the house', () => {
   test('is tidy', () => {
-    expect(violations(sourcesBelow('src', 'connectors'))).toEqual([]);
+    expect(violations(sourcesBelow('src', 'connectors', 'web'))).toEqual([]);
   });
 
   test('finds what is injected', () => {
@@ -270,7 +282,7 @@ describe('the house', () => {
   });
 
   test('no import leads in a circle', () => {
-    const imports = new Map(sourcesBelow('src', 'connectors').map((source) => [source.path, importsOf(source)]));
+    const imports = new Map(sourcesBelow('src', 'connectors', 'web').map((source) => [source.path, importsOf(source)]));
     const visiting = new Set<string>();
     const done = new Set<string>();
     const circles: string[] = [];

@@ -45,7 +45,7 @@ export function openContainer(
   // The layers retry and time out. A redirect would take what signs a request to another place: none is followed.
   const options = { retryOptions: { maxTries: 1 }, redirectOptions: { maxRetries: 0 } };
   const pipeline = newPipeline(proverOf(proof, runtime), options);
-  useAgent(pipeline, agent);
+  giveAgent(pipeline, agent);
   const container = `${endpoint}/${encodeURIComponent(location.container)}`;
   const sdk = new ContainerClient(proof.kind === 'query' ? `${container}?${proof.text}` : container, pipeline);
   let wire: Promise<Wire> | undefined;
@@ -61,7 +61,7 @@ export function openContainer(
   };
 }
 
-function useAgent(pipeline: Pipeline, agent: HttpAgent): void {
+function giveAgent(pipeline: Pipeline, agent: HttpAgent): void {
   pipeline.factories.push({
     create: (next) => ({
       sendRequest: (request) => {

@@ -50,7 +50,8 @@ export function openOidc({ rules, ...settings }: OidcSettings): (token: string) 
   };
 }
 
-function identityOf(payload: JWTPayload, rules: readonly OidcRule[]): OidcIdentity {
+/** What the rules make of the claims of a token that is known to be good. */
+export function identityOf(payload: JWTPayload, rules: readonly OidcRule[]): OidcIdentity {
   const grants = rules.filter(({ claim, value }) => {
     const found = payload[claim];
     return Array.isArray(found) ? found.includes(value) : found === value;

@@ -1,10 +1,8 @@
-import { findManager, removeManager, saveManager } from '../collections/managers.ts';
 import { listSources } from '../collections/sources.ts';
-import { CredentialNotFoundError, InputError, LockgateError } from '../contract/errors.ts';
+import { CredentialNotFoundError, InputError } from '../contract/errors.ts';
 import { migrateSecrets } from '../jobs/secret-migration.ts';
 import type { App } from '../main.ts';
-import { MANAGER_NAME } from '../secrets/managers.ts';
-import { openerId, openerOf, parseRegistered } from '../secrets/registered.ts';
+import { type ManagerParts, registerManager, unregisterManager } from '../service/managers.ts';
 import { ask, askSecret, readText } from './input.ts';
 import { type Globals, plural, print, printJson, printTable } from './present.ts';
 import { withApp, withSession } from './session.ts';
@@ -37,26 +35,16 @@ interface RegisterOptions {
 /** Brings a workspace's own Vault along. Its token or secret ID is asked for, and becomes a secret of the default manager. */
 export function register(globals: Globals, name: string, options: RegisterOptions): Promise<void> {
   return withApp(async (app) => {
-    assertFree(app, name);
     const { url, kv, caFile, ...more } = options;
-    const settings = parseRegistered({
+    const given = {
       backend: 'vault',
       address: url ?? (await ask('Address of the Vault, such as https://vault.internal:8200: ')),
       ...more,
       ...(kv ? { kv: Number(kv) } : {}),
       ...(caFile ? { ca: await readText(caFile) } : {}),
-    });
-    const opener = openerOf(
-      settings,
-      await askSecret(settings.auth === 'token' ? 'Token: ' : 'Secret ID of the role: '),
-    );
-    const { workspace } = app.config;
-    const db = await app.database();
-    await app.noteManager('manager.register', name, async () => {
-      // The secret first: a manager that nothing opens is of no use.
-      await app.secrets().put(openerId(name), 'manager', opener);
-      await saveManager(db, workspace, name, settings);
-    });
+    };
+    const opener = await askSecret(more.auth === 'approle' ? 'Secret ID of the role: ' : 'Token: ');
+    const settings = await registerManager(await managerParts(app), name, given, opener);
     const count = (await Array.fromAsync(app.secrets(name).list())).length;
     if (globals.json) return printJson({ name, ...settings, secrets: count });
     print(`Registered ${name}; it opens, and has ${plural(count, 'credential')} of Lockgate's.`);
@@ -66,26 +54,7 @@ export function register(globals: Globals, name: string, options: RegisterOption
 
 export function unregister(globals: Globals, name: string): Promise<void> {
   return withApp(async (app) => {
-    const db = await app.database();
-    const { workspace } = app.config;
-    if (!(await findManager(db, workspace, name))) throw unknown(name);
-    const users = (await listSources(db, workspace)).filter(({ credentialManager }) => credentialManager === name);
-    if (users.length > 0) {
-      throw new LockgateError(
-        'secret_manager_in_use',
-        `${plural(users.length, 'source')} take credentials from "${name}".`,
-        'Remove them first, or move their credentials: lockgate secrets migrate --from <this> --to <another>',
-      );
-    }
-    await app.noteManager('manager.unregister', name, async () => {
-      await removeManager(db, workspace, name);
-      await app
-        .secrets()
-        .remove(openerId(name))
-        .catch((error) => {
-          if (!(error instanceof CredentialNotFoundError)) throw error;
-        });
-    });
+    await unregisterManager(await managerParts(app), name);
     if (globals.json) return printJson({ removed: name });
     print(`Removed ${name} and what opened it. The secrets in it are where they were.`);
   });
@@ -160,21 +129,13 @@ async function preview(
   print('Nothing was copied and nothing switched: this was a dry run.');
 }
 
-function assertFree(app: App, name: string): void {
-  if (!MANAGER_NAME.test(name))
-    throw new InputError(
-      'invalid_name',
-      'This is no name of a secret manager.',
-      'Use up to 40 lower-case letters, digits and hyphens.',
-    );
-  if (app.config.secretManagers.byName.has(name) || name === 'default')
-    throw new InputError('name_taken', `The deployment itself has a secret manager "${name}".`, 'Choose another name.');
-}
-
-function unknown(name: string): LockgateError {
-  return new LockgateError(
-    'secret_manager_unknown',
-    `This workspace has registered no secret manager "${name}".`,
-    'List them with: lockgate secrets managers',
-  );
+async function managerParts(app: App): Promise<ManagerParts> {
+  const { actor, config } = app;
+  return {
+    db: await app.database(),
+    declared: config.secretManagers,
+    directory: app.secrets(),
+    note: (_caller, action, manager, work) => app.noteManager(action, manager, work),
+    caller: { actor, workspace: config.workspace },
+  };
 }

@@ -1,8 +1,7 @@
-import { type Endpoint, pathFields } from '../contract/api/endpoint.ts';
-import { type Answer, API, type Given, type OperationName } from '../contract/api/index.ts';
-import { LockgateError } from '../contract/errors.ts';
+import { type Answer, API, type Given } from '../contract/api/index.ts';
 import type { Secret } from '../contract/secret.ts';
 import type { SecretScope } from '../contract/secret-manager.ts';
+import { answerOf, createTransport, type Transport } from './transport.ts';
 
 export interface ClientSettings {
   /** Such as `https://lockgate.internal`. */
@@ -13,9 +12,7 @@ export interface ClientSettings {
   readonly fetch?: typeof fetch;
 }
 
-export interface LockgateClient {
-  /** Does an operation of the service. Throws `LockgateError` with the code that the service gave, or `service_unreachable`. */
-  call<K extends OperationName>(name: K, given: Given<K>, signal?: AbortSignal): Promise<Answer<K>>;
+export interface LockgateClient extends Pick<Transport, 'call'> {
   /** Stores a credential without unwrapping it on the way. */
   putSecret(
     about: Omit<Given<'secrets.put'>, 'credential' | 'scope'> & { readonly scope?: SecretScope },
@@ -35,30 +32,7 @@ export function createLockgateClient({ url, token, workspace, fetch: send = fetc
     authorization: `Bearer ${token}`,
     ...(workspace ? { 'lockgate-workspace': workspace } : {}),
   };
-  const request = async (path: string, init: RequestInit): Promise<Response> => {
-    const target = new URL(path, url);
-    try {
-      // A redirect would take the token elsewhere.
-      return await send(target, { ...init, headers: { ...headers, ...init.headers }, redirect: 'error' });
-    } catch {
-      init.signal?.throwIfAborted();
-      throw new LockgateError(
-        'service_unreachable',
-        `Lockgate does not answer at ${target.origin}.`,
-        'Check its address, and that it runs.',
-      );
-    }
-  };
-  const call: LockgateClient['call'] = async (name, given, signal) => {
-    const endpoint: Endpoint = API[name];
-    const { path, body } = requestOf(endpoint, given as Record<string, unknown>);
-    const response = await request(path, {
-      method: endpoint.method,
-      ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
-      ...(signal ? { signal } : {}),
-    });
-    return (await answerOf(response)) as never;
-  };
+  const { call, request } = createTransport({ url, headers, fetch: send }, API);
   return {
     call,
     putSecret: (about, credential) => {
@@ -73,26 +47,4 @@ export function createLockgateClient({ url, token, workspace, fetch: send = fetc
       return response.body ?? new ReadableStream({ start: (controller) => controller.close() });
     },
   };
-}
-
-function requestOf({ method, path }: Endpoint, given: Record<string, unknown>): { path: string; body?: string } {
-  const inPath = pathFields(path);
-  const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(given[name] ?? '')));
-  const rest = Object.entries(given).filter(([name, value]) => !inPath.includes(name) && value !== undefined);
-  if (method !== 'GET' && method !== 'DELETE') return { path: filled, body: JSON.stringify(Object.fromEntries(rest)) };
-  const query = new URLSearchParams(rest.map(([name, value]): [string, string] => [name, String(value)]));
-  return { path: rest.length > 0 ? `${filled}?${query}` : filled };
-}
-
-async function answerOf(response: Response): Promise<unknown> {
-  const body = (await response.json().catch(() => null)) as {
-    error?: { code: string; message: string; hint?: string };
-  } | null;
-  if (response.ok && body !== null) return body;
-  const {
-    code = 'service_failed',
-    message = `The service answered with status ${response.status}.`,
-    hint,
-  } = body?.error ?? {};
-  throw new LockgateError(code, message, hint);
 }

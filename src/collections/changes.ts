@@ -16,6 +16,20 @@ export interface Change {
   readonly at: Date;
 }
 
+const SELECT = `
+  select ch.number, ch.kind, ch.document_id as "documentId", ch.source_id as "sourceId", ch.key, ch.path, ch.version, ch.size,
+         encode(ch.sha256, 'hex') as sha256, ch.at
+    from lockgate.change ch`;
+
+/** What became of a document, the newest first, as far back as changes are kept. */
+export function readHistory(db: Queryable, workspace: string, documentId: string, limit: number): Promise<Change[]> {
+  return db.query<Change>(
+    `${SELECT} join lockgate.collection c on c.id = ch.collection_id and c.workspace = $1
+      where ch.document_id = $2::uuid order by ch.at desc, ch.number desc limit $3`,
+    [workspace, documentId, limit],
+  );
+}
+
 /**
  * The changes after number `after`, in their order. A reader that goes on from the last number misses none. Throws
  * `changes_forgotten` when some of them are not kept any more.
@@ -27,9 +41,7 @@ export async function readChanges(
   limit: number,
 ): Promise<Change[]> {
   const changes = await db.query<Change>(
-    `select number, kind, document_id as "documentId", source_id as "sourceId", key, path, version, size,
-            encode(sha256, 'hex') as sha256, at
-       from lockgate.change where collection_id = $1 and number > $2 order by number limit $3`,
+    `${SELECT} where collection_id = $1 and number > $2 order by number limit $3`,
     [collectionId, after, limit],
   );
   if (changes[0]?.number === after + 1) return changes;

@@ -36,6 +36,8 @@ const SELECT = `
 
 export interface DocumentFilter {
   readonly source?: string | undefined;
+  /** Somewhere in the path, whatever its case. */
+  readonly search?: string | undefined;
   readonly prefix?: string | undefined;
   readonly type?: string | undefined;
   readonly status?: 'ok' | 'warning' | undefined;
@@ -73,6 +75,7 @@ export async function listDocuments(
   };
   if (filter.source !== undefined)
     add((at) => `d.source_id = ${at}::uuid`, isId(filter.source) ? filter.source : NOBODY);
+  if (filter.search !== undefined) add((at) => `strpos(lower(d.path), lower(${at})) > 0`, filter.search);
   if (filter.prefix !== undefined) add((at) => `starts_with(d.path, ${at})`, filter.prefix);
   if (filter.type !== undefined) add((at) => `d.content_type = ${at}`, filter.type);
   if (filter.status !== undefined) add((at) => `(d.warning is not null) = ${at}`, filter.status === 'warning');
@@ -128,6 +131,26 @@ function bySort(sort: DocumentSort, cursor: string | null, add: AddCondition) {
     column: `, (${expression})::text as "sortValue"`,
     cursorOf: ({ id, sortValue = '' }: DocumentRecord & { sortValue?: string }) => encodeCursor(id, sortValue),
   };
+}
+
+/** What a run that waits for approval would remove, in the order of their keys. */
+export async function listRemovals(
+  db: Queryable,
+  run: { readonly id: string; readonly sourceId: string },
+  limit: number,
+  cursor: string | null,
+): Promise<DocumentPage> {
+  const [counted] = await db.query<{ total: number }>(
+    'select count(*) as total from lockgate.document where missing_run = $1',
+    [run.id],
+  );
+  const items = await db.query<DocumentRecord>(
+    `${SELECT} where d.missing_run = $1 and ($2::text is null or d.key > $2) order by d.key limit $3`,
+    [run.id, cursor === null ? null : decodeCursor(cursor)[1], limit],
+  );
+  const last = items.at(-1);
+  const nextCursor = last && items.length === limit ? encodeCursor(run.sourceId, last.key) : null;
+  return { total: counted?.total ?? 0, items, nextCursor };
 }
 
 /** Throws `document_not_found`. */

@@ -35,6 +35,27 @@ export interface SourceSettings {
   readonly workerLabel: string | null;
 }
 
+/** Where documents would come from and which, with the names that the credential's bounds are compared with. */
+export interface Place
+  extends Pick<
+    SourceSettings,
+    | 'connectorType'
+    | 'credentialManager'
+    | 'credentialId'
+    | 'credentialVersion'
+    | 'credentialFields'
+    | 'path'
+    | 'settings'
+    | 'include'
+    | 'exclude'
+    | 'maxBytes'
+    | 'workerLabel'
+  > {
+  readonly workspace: string;
+  /** Null: of none. */
+  readonly collection: string | null;
+}
+
 export interface SourceRecord extends SourceSettings {
   readonly id: string;
   readonly workspace: string;

@@ -1,11 +1,13 @@
 import type { OidcIdentity } from '../access/oidc.ts';
 import { permissionsOf, type Role } from '../access/roles.ts';
-import { findByToken } from '../access/tokens.ts';
+import { findSession } from '../access/sessions.ts';
+import { findByToken, type TokenRecord } from '../access/tokens.ts';
 import { workspaceExists } from '../collections/workspaces.ts';
 import type { Permission } from '../contract/api/endpoint.ts';
 import type { Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { Caller } from '../service/parts.ts';
+import type { Proof } from './parts.ts';
 
 export interface AuthenticateParts {
   readonly db: Queryable;
@@ -18,29 +20,30 @@ export interface AuthenticateParts {
 const MAX_TOKEN_CHARACTERS = 16_384;
 
 /**
- * Who asks, by the header `Authorization`, in the workspace of the header `Lockgate-Workspace`. Throws `unauthenticated` for
+ * Who asks, by the header `Authorization` or else by the session of a browser, in the workspace of the header `Lockgate-Workspace`. Throws `unauthenticated` for
  * whoever has no valid token, whatever is wrong with it, and `forbidden` for a workspace that they may not use.
  */
 export function authenticator({ db, oidc, defaultWorkspace }: AuthenticateParts) {
-  return async (authorization: string | undefined, wanted: string | undefined): Promise<Caller> => {
+  return async ({ authorization, session }: Proof, wanted: string | undefined): Promise<Caller> => {
+    if (authorization === undefined && session !== undefined) {
+      const holder = await findSession(db, session);
+      if (!holder) throw unauthenticated();
+      if ('token' in holder) return callerOf(...ofToken(holder.token), wanted);
+      return callerOf(...ofSubject(holder), wanted);
+    }
     const token = /^Bearer ([\x21-\x7e]+)$/.exec(authorization ?? '')?.[1] ?? '';
     if (token === '' || token.length > MAX_TOKEN_CHARACTERS) throw unauthenticated();
     if (token.startsWith('lgt_')) {
       const found = await findByToken(db, token, new Date());
       if (!found) throw unauthenticated();
-      const grants = [{ workspace: found.workspace ?? '*', role: found.role }];
-      return callerOf(`token ${found.name} (${found.id})`, grants, wanted);
+      return callerOf(...ofToken(found), wanted);
     }
     const identity = await oidc?.(token);
     if (!identity) throw unauthenticated();
-    return callerOf(`oidc ${identity.subject.slice(0, 200)}`, identity.grants, wanted);
+    return callerOf(...ofSubject(identity), wanted);
   };
 
-  async function callerOf(
-    actor: string,
-    grants: readonly { readonly workspace: string; readonly role: Role }[],
-    wanted: string | undefined,
-  ): Promise<Caller> {
+  async function callerOf(actor: string, grants: Grants, wanted: string | undefined): Promise<Caller> {
     const everywhere = grants.some(({ workspace }) => workspace === '*');
     const own = [...new Set(grants.map(({ workspace }) => workspace).filter((workspace) => workspace !== '*'))];
     const workspace = wanted ?? (everywhere ? defaultWorkspace : own.length === 1 ? own[0] : undefined);
@@ -52,6 +55,21 @@ export function authenticator({ db, oidc, defaultWorkspace }: AuthenticateParts)
     const permissions = new Set<Permission>(roles.flatMap(({ role }) => [...permissionsOf(role)]));
     return { actor, workspace, permissions, everywhere, workspaces: everywhere ? null : own };
   }
+}
+
+type Grants = readonly { readonly workspace: string; readonly role: Role }[];
+
+function ofToken({
+  id,
+  name,
+  workspace,
+  role,
+}: Pick<TokenRecord, 'id' | 'name' | 'workspace' | 'role'>): [string, Grants] {
+  return [`token ${name} (${id})`, [{ workspace: workspace ?? '*', role }]];
+}
+
+function ofSubject({ subject, grants }: OidcIdentity): [string, Grants] {
+  return [`oidc ${subject.slice(0, 200)}`, grants];
 }
 
 function unauthenticated(): LockgateError {

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import cookie from '@fastify/cookie';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -14,7 +15,9 @@ import { Metrics } from './metrics.ts';
 import { withoutMistyped } from './mistyped.ts';
 import { openApi } from './openapi.ts';
 import type { HttpParts } from './parts.ts';
+import { addSignIn, type Guarded, sessionOf } from './sign-in.ts';
 import { addStreams } from './streams.ts';
+import { addWeb } from './web.ts';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 /** Of what a caller may ask, this part may be without a valid token. */
@@ -51,8 +54,11 @@ export async function openHttp(parts: HttpParts): Promise<FastifyInstance> {
     );
   });
   app.setErrorHandler((error, request, reply) => fail(parts, error, request, reply));
+  const web = await addWeb(app);
   app.setNotFoundHandler((request, reply) =>
-    fail(parts, new LockgateError('route_not_found', 'There is no such route.', 'See /docs.'), request, reply),
+    web.wants(request)
+      ? web.page(reply)
+      : fail(parts, new LockgateError('route_not_found', 'There is no such route.', 'See /docs.'), request, reply),
   );
   // A body that a route does not want is not a mistake worth refusing.
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
@@ -66,6 +72,7 @@ export async function openHttp(parts: HttpParts): Promise<FastifyInstance> {
   const guesses = new Guesses(Math.ceil(parts.requestsPerMinute / GUESS_SHARE));
   const caller: WhoAsks = (request) => callerOf(parts, guesses, request);
   addPublic(app, parts, metrics, caller);
+  addSignIn(app, parts, guardedBy(guesses));
   for (const [name, endpoint] of Object.entries(API) as [OperationName, Endpoint][])
     addRoute(app, parts, caller, name, endpoint);
   addStreams(app, parts, caller);
@@ -73,6 +80,7 @@ export async function openHttp(parts: HttpParts): Promise<FastifyInstance> {
 }
 
 async function addGuards(app: FastifyInstance, { requestsPerMinute, tls }: HttpParts): Promise<void> {
+  await app.register(cookie);
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     hsts: tls !== null,
@@ -98,8 +106,21 @@ async function addGuards(app: FastifyInstance, { requestsPerMinute, tls }: HttpP
 }
 
 function keyOf(request: FastifyRequest): string {
-  const { authorization } = request.headers;
-  return authorization ? createHash('sha256').update(authorization).digest('hex') : request.ip;
+  const shown = request.headers.authorization ?? request.headers.cookie;
+  return shown ? createHash('sha256').update(shown).digest('hex') : request.ip;
+}
+
+/** Counts what is refused as a guess of the address that it came from. */
+function guardedBy(guesses: Guesses): Guarded {
+  return async (request, work) => {
+    guesses.assertMay(request.ip, request.ip);
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as LockgateError).code === 'unauthenticated') guesses.note(request.ip);
+      throw error;
+    }
+  };
 }
 
 async function callerOf(parts: HttpParts, guesses: Guesses, request: FastifyRequest): Promise<Caller> {
@@ -107,7 +128,9 @@ async function callerOf(parts: HttpParts, guesses: Guesses, request: FastifyRequ
   guesses.assertMay(request.ip, keyOf(request));
   try {
     const workspace = typeof wanted === 'string' ? wanted : undefined;
-    const caller = await parts.authenticate(request.headers.authorization, workspace);
+    const { authorization } = request.headers;
+    const session = authorization === undefined ? sessionOf(request) : undefined;
+    const caller = await parts.authenticate({ authorization, session }, workspace);
     (request as Authenticated).caller = caller;
     guesses.letIn(keyOf(request));
     return caller;

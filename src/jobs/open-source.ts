@@ -1,5 +1,5 @@
 import { type AnyConnector, loadConnector } from '../../connectors/index.ts';
-import type { SourceRecord } from '../collections/sources.ts';
+import type { Place } from '../collections/sources.ts';
 import type { Capabilities, Clock, ConnectorType, Runtime, Source } from '../contract/connector.ts';
 import { CredentialNotFoundError, CredentialUnusableError, InputError, NoSecretIdsError } from '../contract/errors.ts';
 import { parseFields } from '../contract/fields.ts';
@@ -34,7 +34,10 @@ export interface SourceRequest {
 }
 
 /** What opens a source as its record has it. */
-export function requestFor(record: SourceRecord, purpose: AccessPurpose): SourceRequest {
+export function requestFor(
+  record: Omit<Place, 'exclude' | 'maxBytes' | 'workerLabel'>,
+  purpose: AccessPurpose,
+): SourceRequest {
   return {
     connectorType: record.connectorType,
     manager: record.credentialManager,

@@ -17,7 +17,7 @@ import { DEFAULT_LIMITS } from '../sync/limits.ts';
 import { FROM_THE_BEGINNING, listAndPlan } from '../sync/lister.ts';
 import { followChanges, memoryMirror, withMirror } from '../sync/mirror.ts';
 import type { Plan } from '../sync/plan.ts';
-import { compileSelection, type Exclusion } from '../sync/selection.ts';
+import { compileSelection, type Exclusion, WHY_EXCLUDED } from '../sync/selection.ts';
 import { openSource, requestFor, type SourceParts } from './open-source.ts';
 
 export interface PlanParts {
@@ -26,12 +26,6 @@ export interface PlanParts {
   readonly actor: string;
 }
 
-const WHY: Readonly<Record<Exclusion, string>> = {
-  directory_marker: 'an empty object that stands for a folder',
-  excluded: 'an exclude rule drops it',
-  not_included: 'no include rule has it',
-  too_large: 'larger than the source takes',
-};
 const PAGE_ROWS = 5000;
 
 /** Lists a source and compares it with the collection, and writes down what a run would do. An error ends the plan as `failed`. */
@@ -97,7 +91,7 @@ class PlanWriter {
     const select = compileSelection(record);
     this.select = (entry) => {
       const reason = select(entry);
-      if (reason) this.#skip(entry as Entry, WHY[reason]);
+      if (reason) this.#skip(entry as Entry, WHY_EXCLUDED[reason]);
       return reason;
     };
     this.#index = openIndex(db, record.id);

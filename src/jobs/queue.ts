@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
+import type { Place } from '../collections/sources.ts';
 import { labelFor } from '../collections/workers.ts';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
@@ -19,7 +20,9 @@ const POLL_MS = 100;
 /** What only a worker can do, because it takes a credential. */
 export type Task =
   | { readonly kind: 'check'; readonly sourceId: string; readonly workspace: string; readonly actor: string }
-  | { readonly kind: 'plan'; readonly planId: string };
+  | { readonly kind: 'plan'; readonly planId: string }
+  /** What is no source yet, and may never be one. */
+  | { readonly kind: 'try' | 'preview'; readonly place: Place; readonly actor: string };
 
 export type TaskResult =
   | { readonly ok: true; readonly value: unknown }
@@ -91,8 +94,7 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
         await workOn<{ runId: string }>(queue, concurrency, ({ runId }) => handle(runId));
     },
     ask: async (task, timeoutMs) => {
-      const about = task.kind === 'plan' ? { planId: task.planId } : { sourceId: task.sourceId };
-      return ask(boss, await names.of(TASK, await labelFor(db, about)), task, timeoutMs);
+      return ask(boss, await names.of(TASK, await labelOf(db, task)), task, timeoutMs);
     },
     answer: async (labels, concurrency, handle) => {
       for (const queue of await names.all(TASK, labels)) await workOn<Task>(queue, concurrency, handle);
@@ -144,6 +146,11 @@ const OPTIONS = {
   // Somebody waits for the answer: it is not tried again behind their back.
   [TASK]: { retryLimit: 0, expireInSeconds: TASK_SECONDS, deleteAfterSeconds: TASK_SECONDS },
 } as const;
+
+function labelOf(db: Database, task: Task): Promise<string | null> | string | null {
+  if ('place' in task) return task.place.workerLabel;
+  return labelFor(db, task.kind === 'plan' ? { planId: task.planId } : { sourceId: task.sourceId });
+}
 
 async function ask(boss: PgBoss, queue: string, task: Task, timeoutMs: number): Promise<unknown> {
   const id = await boss.send(queue, task);

@@ -1,8 +1,9 @@
-import { findSource, type SourceRecord } from '../collections/sources.ts';
+import { findSource, type Place, type SourceRecord } from '../collections/sources.ts';
 import type { CheckReport } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
 import { openSource, requestFor, type SourceParts } from './open-source.ts';
 import { makePlan } from './plan-run.ts';
+import { preview } from './preview.ts';
 import type { Task } from './queue.ts';
 
 export interface TaskParts {
@@ -17,18 +18,20 @@ export async function doTask(parts: TaskParts, task: Task, signal: AbortSignal):
     await makePlan({ ...parts, actor: `worker ${parts.worker}` }, task.planId, signal);
     return null;
   }
-  const record = await findSource(parts.db, task.workspace, task.sourceId);
+  if (task.kind === 'preview') return preview(task.place, parts.sourceParts(task.place.workspace), task.actor, signal);
+  const record = 'place' in task ? task.place : await findSource(parts.db, task.workspace, task.sourceId);
   return checkSource(record, parts.sourceParts(record.workspace), task.actor, signal);
 }
 
 /** Tries what a sync of the source does. */
 export async function checkSource(
-  record: SourceRecord,
+  record: SourceRecord | Place,
   parts: SourceParts,
   actor: string,
   signal: AbortSignal,
 ): Promise<CheckReport> {
-  const { source } = await openSource(requestFor(record, { actor, reason: 'check', sourceId: record.id }), parts);
+  const purpose = { actor, reason: 'check', ...('id' in record ? { sourceId: record.id } : {}) };
+  const { source } = await openSource(requestFor(record, purpose), parts);
   await using open = source;
   return await open.check(signal);
 }

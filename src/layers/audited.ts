@@ -41,6 +41,16 @@ export function withDirectoryAudit(
   };
 }
 
+/** The same for what is done with a whole secret manager. */
+export function notesOfManagers(audit: AuditLog) {
+  return <T>(
+    { actor, workspace }: { readonly actor: string; readonly workspace: string },
+    action: AuditEvent['action'],
+    manager: string,
+    work: () => Promise<T>,
+  ): Promise<T> => noted(audit, { action, actor, secret: { manager, workspace, secretId: '*' } }, work);
+}
+
 /** Does what is written down first, and writes down how it went. */
 export async function noted<T>(
   audit: AuditLog,

@@ -1,4 +1,4 @@
-import { readChanges } from '../collections/changes.ts';
+import { readChanges, readHistory } from '../collections/changes.ts';
 import {
   createCollection,
   listCollections,
@@ -8,6 +8,7 @@ import {
 } from '../collections/collections.ts';
 import { findDocument, listDocuments } from '../collections/documents.ts';
 import { listCollectionFailures, retryFailures } from '../collections/failures.ts';
+import { isId } from '../collections/id.ts';
 import { listSources } from '../collections/sources.ts';
 import type { ServiceParts, Some } from './parts.ts';
 import { removeAllDocuments } from './removal.ts';
@@ -22,6 +23,7 @@ export function collectionOperations(
   | 'collections.remove'
   | 'documents.list'
   | 'documents.get'
+  | 'documents.history'
   | 'changes.list'
   | 'failures.list'
   | 'failures.retry'
@@ -57,6 +59,9 @@ export function collectionOperations(
       return listDocuments(db, collection.id, limit, cursor ?? null, filter) as never;
     },
     'documents.get': ({ workspace }, { id }) => findDocument(db, workspace, id) as never,
+    'documents.history': async ({ workspace }, { id, limit }) => ({
+      items: isId(id) ? await readHistory(db, workspace, id, limit) : [],
+    }),
     'changes.list': async ({ workspace }, { collection: name, after, limit, wait }) => {
       const collection = await resolveCollection(db, workspace, name);
       const until = Date.now() + wait * 1000;

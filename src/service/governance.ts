@@ -15,6 +15,7 @@ export function governanceOperations(
   | 'audit.list'
   | 'audit.verify'
   | 'audit.blast'
+  | 'members.list'
   | 'tokens.list'
   | 'tokens.create'
   | 'tokens.revoke'
@@ -38,6 +39,10 @@ export function governanceOperations(
       return { ok: problems.length === 0, lines, torn, head: `${head.seq}:${head.mac}`, problems: [...problems] };
     },
     'audit.blast': (caller, given) => blast(parts, caller, given),
+    'members.list': async ({ workspace, everywhere }) => ({
+      oidc: parts.about.oidc,
+      items: parts.oidcRules.filter((rule) => everywhere || rule.workspace === '*' || rule.workspace === workspace),
+    }),
     'tokens.list': async ({ workspace, everywhere }) => ({ items: await listTokens(db, workspace, everywhere) }),
     'tokens.create': ({ workspace, actor }, { name, role, expiresInDays }) => {
       const expiresAt = new Date(Date.now() + expiresInDays * DAY_MS);

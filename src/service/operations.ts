@@ -4,10 +4,14 @@ import { parseFields } from '../contract/fields.ts';
 import { applyOperation } from './apply.ts';
 import { collectionOperations } from './collections.ts';
 import { governanceOperations } from './governance.ts';
+import { managerOperations } from './managers.ts';
+import { overviewOperations } from './overview.ts';
 import type { Caller, Operations, ServiceParts } from './parts.ts';
+import { planOperations } from './plans.ts';
 import { runOperations } from './runs.ts';
 import { secretOperations } from './secrets.ts';
 import { sourceOperations } from './sources.ts';
+import { trialOperations } from './trials.ts';
 import { webhookOperations } from './webhooks.ts';
 
 const MAX_DEPTH = 32;
@@ -34,10 +38,14 @@ export type Perform = <K extends OperationName>(caller: Caller, name: K, given: 
 
 export function openOperations(parts: ServiceParts): Perform {
   const operations: Operations = {
+    ...overviewOperations(parts),
     ...secretOperations(parts),
+    ...managerOperations(parts),
+    ...trialOperations(parts),
     ...collectionOperations(parts),
     ...sourceOperations(parts),
     ...runOperations(parts),
+    ...planOperations(parts),
     ...webhookOperations(parts),
     ...governanceOperations(parts),
     ...applyOperation(parts),

@@ -1,11 +1,12 @@
+import type { OidcRule } from '../access/oidc.ts';
 import type { AuditFiles } from '../audit/file-log.ts';
 import type { ChangeWatch } from '../collections/change-watch.ts';
-import type { SourceRecord } from '../collections/sources.ts';
+import type { Place, SourceRecord } from '../collections/sources.ts';
 import type { Permission } from '../contract/api/endpoint.ts';
 import type { Answer, Input, OperationName, Wire } from '../contract/api/index.ts';
 import type { CheckReport } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
-import type { SecretDirectory } from '../contract/secret-manager.ts';
+import type { AuditEvent, SecretDirectory } from '../contract/secret-manager.ts';
 import type { CrawlQueue } from '../jobs/queue.ts';
 import type { DeclaredManagers } from '../secrets/managers.ts';
 
@@ -33,8 +34,22 @@ export interface ServiceParts {
   directory(manager: string, workspace: string, actor: string): SecretDirectory;
   /** Has somebody who may read the credential try the source. */
   check(source: SourceRecord, actor: string): Promise<CheckReport>;
+  /** The same for what is no source yet. */
+  tryPlace(place: Place, actor: string): Promise<CheckReport>;
+  /** Has somebody who may read the credential list what a source would have, as far as the bounds of a preview reach. */
+  preview(place: Place, actor: string): Promise<Answer<'sources.preview'>>;
   /** Has somebody who may read the credential list it for a plan; resolves when that is done or has failed. */
   plan(planId: string): Promise<void>;
+  /** Does something with a secret manager that is written down first. */
+  noteManager<T>(
+    caller: Pick<Caller, 'actor' | 'workspace'>,
+    action: AuditEvent['action'],
+    manager: string,
+    work: () => Promise<T>,
+  ): Promise<T>;
+  readonly oidcRules: readonly OidcRule[];
+  /** What is told of the deployment. */
+  readonly about: Omit<Answer<'about.get'>, 'database' | 'node'>;
   /** Guards addresses that callers name. */
   assertWebhook(url: URL): void;
 }

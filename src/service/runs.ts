@@ -1,7 +1,7 @@
 import { resolveCollection } from '../collections/collections.ts';
+import { listRemovals } from '../collections/documents.ts';
 import { explainPath } from '../collections/explain.ts';
 import { listFailures } from '../collections/failures.ts';
-import { createPlan, executablePlan, findPlan, listPlanItems } from '../collections/plans.ts';
 import { approveRun, cancelRun, findRun, listRuns, requestRun } from '../collections/runs.ts';
 import { findSource } from '../collections/sources.ts';
 import { listWorkers } from '../collections/workers.ts';
@@ -18,12 +18,9 @@ export function runOperations(
   | 'runs.cancel'
   | 'runs.approve'
   | 'runs.retry'
+  | 'runs.removals'
   | 'workers.list'
-  | 'sources.plan'
   | 'sources.explain'
-  | 'plans.get'
-  | 'plans.items'
-  | 'plans.execute'
 > {
   const { db, queue } = parts;
   return {
@@ -54,24 +51,11 @@ export function runOperations(
       await (await queue()).send(next);
       return findRun(db, workspace, next);
     },
+    'runs.removals': async ({ workspace }, { id, limit, cursor }) => {
+      const run = await findRun(db, workspace, id);
+      return listRemovals(db, run, limit, cursor ?? null) as never;
+    },
     'workers.list': async () => ({ items: await listWorkers(db) }),
-    'sources.plan': async ({ workspace }, { id }) => {
-      const source = await findSource(db, workspace, id);
-      const planId = await createPlan(db, source.id);
-      await parts.plan(planId);
-      return findPlan(db, workspace, planId);
-    },
-    'plans.get': ({ workspace }, { id }) => findPlan(db, workspace, id),
-    'plans.items': async ({ workspace }, { id, action, limit, cursor }) => {
-      const plan = await findPlan(db, workspace, id);
-      return listPlanItems(db, plan.id, action ?? null, limit, cursor ?? null);
-    },
-    'plans.execute': async ({ workspace }, { id }) => {
-      const plan = await findPlan(db, workspace, id);
-      const runId = await executablePlan(db, plan);
-      await (await queue()).send(runId);
-      return findRun(db, workspace, runId);
-    },
     'sources.explain': async ({ workspace }, { id, path }) => {
       const source = await findSource(db, workspace, id);
       return explainSelection(source, await explainPath(db, source.id, path)) as never;

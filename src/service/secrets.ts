@@ -1,5 +1,4 @@
 import { checkCredential, credentialSchema } from '../../connectors/index.ts';
-import { listManagers } from '../collections/managers.ts';
 import { listSources } from '../collections/sources.ts';
 import { CONNECTOR_TYPES, type ConnectorType } from '../contract/connector.ts';
 import { LockgateError } from '../contract/errors.ts';
@@ -8,10 +7,11 @@ import type { SecretDirectory, SecretInfo, SecretMetadata } from '../contract/se
 import { defaultOf, namesOf } from '../secrets/managers.ts';
 import { hasReferences } from '../secrets/reference.ts';
 import type { Caller, ServiceParts, Some } from './parts.ts';
+import { isTrial } from './trials.ts';
 
 export function secretOperations(
   parts: ServiceParts,
-): Some<'connectors.list' | 'secrets.list' | 'secrets.put' | 'secrets.describe' | 'secrets.remove' | 'managers.list'> {
+): Some<'connectors.list' | 'secrets.list' | 'secrets.put' | 'secrets.describe' | 'secrets.remove'> {
   const { db, declared } = parts;
   const directory = (caller: Caller, manager: string = defaultOf(declared)) =>
     parts.directory(manager, caller.workspace, caller.actor);
@@ -31,7 +31,9 @@ export function secretOperations(
       ),
     }),
     'secrets.list': async (caller, { type, manager }) => ({
-      items: await Array.fromAsync(directory(caller, manager).list(type ? { connectorType: type } : undefined)),
+      items: (
+        await Array.fromAsync(directory(caller, manager).list(type ? { connectorType: type } : undefined))
+      ).filter(({ id }) => !isTrial(id)),
     }),
     'secrets.put': async (caller, { id, type, credential, manager, scope, expiresAt }) => {
       const metadata = { ...(scope ? { scope: withoutAbsent(scope) } : {}), ...(expiresAt ? { expiresAt } : {}) };
@@ -52,30 +54,6 @@ export function secretOperations(
       }
       await directory(caller, manager).remove(id);
       return { removed: id };
-    },
-    'managers.list': async ({ workspace }) => {
-      const own = [...declared.byName.values()].filter(
-        ({ workspaces }) => !workspaces || workspaces.includes(workspace),
-      );
-      const registered = await listManagers(db, workspace);
-      return {
-        items: [
-          ...own.map(({ name, settings, foreign }) => ({
-            name,
-            backend: settings.backend as string,
-            of: 'deployment' as const,
-            default: name === declared.default,
-            paths: [...foreign],
-          })),
-          ...registered.map(({ name, settings }) => ({
-            name,
-            backend: String(settings.backend),
-            of: 'workspace' as const,
-            default: false,
-            paths: ['*'],
-          })),
-        ],
-      };
     },
   };
 }

@@ -177,7 +177,7 @@ export async function settingsOf(
   };
 }
 
-function scheduleOf(given: Wish['schedule']): { schedule: Schedule | null; firstDueAt: Date | null } {
+export function scheduleOf(given: Wish['schedule']): { schedule: Schedule | null; firstDueAt: Date | null } {
   if (!given) return { schedule: null, firstDueAt: null };
   const now = new Date();
   // An interval begins now; a cron expression at its first due time.

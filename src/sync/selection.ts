@@ -13,6 +13,14 @@ export interface SelectionRules {
 
 export type Exclusion = 'not_included' | 'excluded' | 'too_large' | 'directory_marker';
 
+/** In words that end a sentence. */
+export const WHY_EXCLUDED: Readonly<Record<Exclusion, string>> = {
+  directory_marker: 'an empty object that stands for a folder',
+  excluded: 'an exclude rule drops it',
+  not_included: 'no include rule has it',
+  too_large: 'larger than the source takes',
+};
+
 /** Why an entry is left out, or null when it is a document. */
 export type Selection = (entry: Pick<Entry, 'path' | 'size'>) => Exclusion | null;
 

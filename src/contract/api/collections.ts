@@ -230,6 +230,7 @@ export const COLLECTION_API = {
       limit: limit(1000, 50),
       cursor,
       source: z.string().max(100).optional(),
+      search: z.string().min(1).max(200).optional().meta({ description: 'Only paths that have this in them.' }),
       prefix: z.string().max(4096).optional().meta({ description: 'Only paths that begin with this.' }),
       type: z.string().max(200).optional().meta({ description: 'Only this content type.' }),
       status: z
@@ -241,6 +242,14 @@ export const COLLECTION_API = {
       sort: z.enum(['key', 'path', 'modified', 'size', '-modified', '-size']).default('key'),
     }),
     pageOf(DocumentShape),
+  ),
+  'documents.history': endpoint(
+    'GET',
+    '/v1/documents/{id}/changes',
+    'read',
+    'What became of a document, the newest first; also of one that is gone',
+    id.extend({ limit: limit(1000, 50) }),
+    listOf(ChangeShape),
   ),
   'documents.get': endpoint('GET', '/v1/documents/{id}', 'read', "A document's record", id, DocumentShape),
   'changes.list': endpoint(

@@ -35,6 +35,17 @@ export const GOVERNANCE_API = {
     z.object({ secret: z.string().min(1).max(512), since: z.string().max(50).optional(), limit: limit(1000, 100) }),
     BlastShape,
   ),
+  'members.list': endpoint(
+    'GET',
+    '/v1/members',
+    'admin',
+    'The rules by which what the identity provider says of people becomes a role',
+    z.object({}),
+    z.object({
+      oidc: z.boolean(),
+      items: z.array(z.object({ claim: z.string(), value: z.string(), role: z.enum(ROLES), workspace: z.string() })),
+    }),
+  ),
   'tokens.list': endpoint(
     'GET',
     '/v1/tokens',

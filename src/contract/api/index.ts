@@ -1,11 +1,20 @@
 import type { z } from 'zod';
 import { COLLECTION_API } from './collections.ts';
 import { GOVERNANCE_API } from './governance.ts';
+import { OVERVIEW_API } from './overview.ts';
 import { RUN_API } from './runs.ts';
 import { SECRET_API } from './secrets.ts';
+import { TRIAL_API } from './trials.ts';
 
 /** Everything that the service does, by its name. */
-export const API = { ...SECRET_API, ...COLLECTION_API, ...RUN_API, ...GOVERNANCE_API } as const;
+export const API = {
+  ...SECRET_API,
+  ...COLLECTION_API,
+  ...RUN_API,
+  ...TRIAL_API,
+  ...GOVERNANCE_API,
+  ...OVERVIEW_API,
+} as const;
 
 export type Api = typeof API;
 export type OperationName = keyof Api;

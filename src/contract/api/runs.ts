@@ -1,7 +1,17 @@
 import { z } from 'zod';
 import { endpoint } from './endpoint.ts';
 import { cursor, id, limit } from './inputs.ts';
-import { FailureShape, listOf, PlanItemShape, PlanShape, pageOf, RUN_STATES, RunShape, WorkerShape } from './shapes.ts';
+import {
+  DocumentShape,
+  FailureShape,
+  listOf,
+  PlanItemShape,
+  PlanShape,
+  pageOf,
+  RUN_STATES,
+  RunShape,
+  WorkerShape,
+} from './shapes.ts';
 
 /** What syncs did and would do. */
 export const RUN_API = {
@@ -51,6 +61,14 @@ export const RUN_API = {
     'Let a run that waits for approval remove what its source no longer has',
     id,
     RunShape,
+  ),
+  'runs.removals': endpoint(
+    'GET',
+    '/v1/runs/{id}/removals',
+    'read',
+    'The documents that a run which waits for approval would remove',
+    id.extend({ limit: limit(1000, 100), cursor }),
+    pageOf(DocumentShape),
   ),
   'workers.list': endpoint(
     'GET',

@@ -1,0 +1,58 @@
+import { Button, Group, Stack } from '@mantine/core';
+import type { Failure } from '../answers.ts';
+import { tellDone, useAnswer, useOperation } from '../api.ts';
+import { useMay } from '../me.tsx';
+import { bytes, plural, When } from '../parts/amounts.tsx';
+import { Rows } from '../parts/rows.tsx';
+import { Asked, Empty } from '../parts/states.tsx';
+
+export function Failures({ collection }: { collection: string }) {
+  const failures = useAnswer('failures.list', { collection }, { every: 10_000 });
+  const retry = useOperation('failures.retry');
+  const may = useMay('edit');
+  const again = async () => {
+    const { retried } = await retry.mutateAsync({ collection });
+    tellDone(`${plural(retried, 'document')} will be tried again by the next run.`);
+  };
+  return (
+    <Asked of={failures}>
+      {({ items }) =>
+        items.length === 0 ? (
+          <Empty title="Nothing failed">Every document that was listed could be fetched.</Empty>
+        ) : (
+          <Stack>
+            {may && (
+              <Group>
+                <Button variant="default" loading={retry.isPending} onClick={() => again().catch(() => undefined)}>
+                  Try them all again
+                </Button>
+              </Group>
+            )}
+            <FailureRows items={items} />
+          </Stack>
+        )
+      }
+    </Asked>
+  );
+}
+
+export function FailureRows({ items }: { items: readonly Failure[] }) {
+  return (
+    <Rows
+      label="Documents that could not be fetched"
+      rows={items}
+      keyOf={({ sourceId, key }) => `${sourceId} ${key}`}
+      columns={[
+        { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
+        { title: 'Why', cell: ({ message }) => <span className="path">{message}</span> },
+        { title: 'Size', cell: ({ size }) => bytes(size), number: true },
+        { title: 'Tries', cell: ({ attempts }) => attempts, number: true },
+        { title: 'Last', cell: ({ lastAt }) => <When time={lastAt} /> },
+        {
+          title: 'Next',
+          cell: ({ givenUpAt, nextAt }) => (givenUpAt ? 'given up' : <When time={nextAt} none="with the next run" />),
+        },
+      ]}
+    />
+  );
+}
