@@ -40,7 +40,9 @@ export function createLockgateClient({ url, token, workspace, fetch: send = fetc
       return call('secrets.put', { ...about, credential: value } as Given<'secrets.put'>);
     },
     content: async (documentId, range, signal) => {
-      const wanted = range ? { range: `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}` } : {};
+      const wanted: Record<string, string> = range
+        ? { range: `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}` }
+        : {};
       const path = `/v1/documents/${encodeURIComponent(documentId)}/content`;
       const response = await request(path, { headers: wanted, ...(signal ? { signal } : {}) });
       if (!response.ok) await answerOf(response);

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
-const EXECUTABLE = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+/** Null: there is none, and tests of the pages cannot run. Where that must not be, it is an error. */
+export const EXECUTABLE = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
   existsSync(path),
 );
+if (!EXECUTABLE && process.env.CI) throw new Error('There is no Chromium: sh scripts/install-browser.sh installs it.');
 
 const SWITCHES = [
   '--no-sandbox',
@@ -25,8 +27,9 @@ export class Browser implements AsyncDisposable {
   readonly context: BrowserContext;
   /** What the page complained of: a policy that was broken, a script that failed. */
   readonly complaints: string[] = [];
-  /** All requests and answers, bodies included. */
-  readonly traffic: string[] = [];
+  /** All that it sent and got, bodies included. */
+  readonly asked: { readonly method: string; readonly path: string; readonly body: string }[] = [];
+  readonly answered: string[] = [];
   readonly #folder: string;
 
   private constructor(context: BrowserContext, page: Page, folder: string) {
@@ -39,16 +42,16 @@ export class Browser implements AsyncDisposable {
     });
     page.on('pageerror', (error) => this.complaints.push(String(error)));
     context.on('requestfinished', async (request) => {
+      this.asked.push({ method: request.method(), path: request.url(), body: request.postData() ?? '' });
       const response = await request.response().catch(() => null);
-      const body = /event-stream/.test((await response?.headerValue('content-type')) ?? '')
-        ? ''
-        : await response?.text().catch(() => '');
-      this.traffic.push(`${request.method()} ${request.url()}\n${request.postData() ?? ''}\n${body ?? ''}`);
+      const headers = JSON.stringify((await response?.allHeaders().catch(() => null)) ?? {});
+      const isStream = headers.includes('text/event-stream');
+      this.answered.push(`${headers}\n${isStream ? '' : await response?.text().catch(() => '')}`);
     });
   }
 
   static async open(options: BrowserContextOptions = {}): Promise<Browser> {
-    if (!EXECUTABLE) throw new Error('There is no Chromium: sh scripts/install-browser.sh installs it.');
+    if (!EXECUTABLE) throw new Error('no Chromium');
     const folder = await mkdtemp(join(tmpdir(), 'lockgate-browser-'));
     const context = await chromium.launchPersistentContext(folder, {
       executablePath: EXECUTABLE,
@@ -59,6 +62,22 @@ export class Browser implements AsyncDisposable {
     });
     context.setDefaultTimeout(20_000);
     return new Browser(context, context.pages()[0] ?? (await context.newPage()), folder);
+  }
+
+  /** Opens the service and signs in, as somebody with a token does. */
+  async signIn(url: string, token: string): Promise<void> {
+    await this.page.goto(url);
+    await this.page.getByLabel('API token').fill(token);
+    await this.page.getByRole('button', { name: 'Sign in with a token' }).click();
+    await this.page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+  }
+
+  /** All that a page keeps: what it shows, what it stores, and what it could store by its scripts. */
+  async kept(): Promise<string> {
+    const stored = await this.page.evaluate(() =>
+      JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]),
+    );
+    return `${await this.page.content()}\n${stored}`;
   }
 
   /** What has a serious effect on people with a disability, by rule and place. */

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
 import type { Document } from '../answers.ts';
 import { request } from '../api.ts';
-import { bytes } from '../parts/amounts.tsx';
+import { bytes, plural } from '../parts/amounts.tsx';
 import { Asked } from '../parts/states.tsx';
 
 const MOST_TEXT_BYTES = 64 * 1024;
@@ -21,7 +21,7 @@ export function Contents({ document }: { document: Document }) {
   if (PICTURE.test(type) && document.size <= MOST_PICTURE_BYTES) return <Picture at={at} name={document.path} />;
   if (/^application\/pdf/.test(type) && document.size <= MOST_PDF_BYTES) return <Pdf at={at} />;
   if (TEXT.test(type) || /\.(txt|md|csv|log|json|ya?ml)$/i.test(document.path))
-    return <Words at={at} size={document.size} />;
+    return <Words at={at} size={document.size} sha256={document.sha256} />;
   return <Text size="sm">There is no preview of this type. Download it to look at it.</Text>;
 }
 
@@ -29,12 +29,13 @@ function Picture({ at, name }: { at: string; name: string }) {
   return <img className="preview-picture" src={at} alt={name} />;
 }
 
-function Words({ at, size }: { at: string; size: number }) {
+function Words({ at, size, sha256 }: { at: string; size: number; sha256: string }) {
   const text = useQuery({
-    queryKey: [at, 'text'],
+    queryKey: [at, 'text', sha256],
     queryFn: async () => {
       const headers = { range: `bytes=0-${MOST_TEXT_BYTES - 1}` };
-      return (await request(at, { method: 'GET', headers })).text();
+      // Of a document that has grown, Chromium's cache asks for as much as it had, and takes that for the whole.
+      return (await request(at, { method: 'GET', headers, cache: 'no-store' })).text();
     },
   });
   return (
@@ -95,5 +96,7 @@ async function draw(at: string, holder: React.RefObject<HTMLDivElement | null>, 
     await page.render({ canvas, viewport }).promise;
     if (!signal.aborted) holder.current?.append(canvas);
   }
-  return pdf.numPages > PAGES_SHOWN ? `The first ${PAGES_SHOWN} of ${pdf.numPages} pages.` : `${pdf.numPages} pages.`;
+  return pdf.numPages > PAGES_SHOWN
+    ? `The first ${PAGES_SHOWN} of ${pdf.numPages} pages.`
+    : `${plural(pdf.numPages, 'page')}.`;
 }
