@@ -22,7 +22,7 @@ COPY --from=build --chown=root:root /app/package.json ./
 COPY --from=build --chown=root:root /app/node_modules node_modules
 COPY --from=build --chown=root:root /app/dist dist
 COPY --chown=root:root bin bin
-RUN ln -s /app/bin/lockgate /usr/local/bin/lockgate && install -d -o node -g node -m 0711 /data
+RUN ln -s /app/bin/lockgate /usr/local/bin/lockgate && install -d -o node -g node -m 0711 /data /keys /identity
 USER node
 VOLUME /data
 # Each part is tried: data folder, database, secret manager, content store.

@@ -40,6 +40,11 @@ export function addManagerCommands(secrets: Command): void {
     )
     .action(async (options) => (await import('./secret-managers.ts')).migrate(globals(), options));
   secrets
+    .command('keys')
+    .description('make the key pair of the file secret manager where there is none, and say where it is')
+    .option('--manager <name>', 'another secret manager than the default one')
+    .action(async (options) => (await import('./secret-keys.ts')).makeKeys(globals(), options));
+  secrets
     .command('rekey')
     .description('make a new identity for the file secret manager and seal everything to it')
     .addOption(manager())

@@ -3,7 +3,7 @@ import { InputError } from '../contract/errors.ts';
 import { Secret } from '../contract/secret.ts';
 import type { App } from '../main.ts';
 import { exportSecrets, importSecrets } from '../secrets/bundle.ts';
-import { linesOf } from '../secrets/file/keys.ts';
+import { type KeyFiles, linesOf, readRecipient } from '../secrets/file/keys.ts';
 import { rekey as rekeyFiles } from '../secrets/file/rekey.ts';
 import { readInput, readText } from './input.ts';
 import { type Globals, plural, print, printJson } from './present.ts';
@@ -11,18 +11,38 @@ import { withApp } from './session.ts';
 
 const MAX_BUNDLE_BYTES = 512 * 1024 * 1024;
 
+/** The key pair of the `file` secret manager, before the first secret: so that the identity never is where secrets are added. */
+export function makeKeys(globals: Globals, options: { manager?: string }): Promise<void> {
+  return withApp(async (app) => {
+    const { settings } = fileManagerOf(app, options.manager);
+    const recipient = await readRecipient(settings);
+    if (globals.json) return printJson({ recipient, ...pick(settings) });
+    print(`Secrets are sealed to ${recipient}, which is in ${settings.recipientFile}.`);
+    print(
+      `What opens them is ${settings.identityFile}. Only workers need it; keep a copy where nobody else can read it.`,
+    );
+  });
+}
+
+function pick({ recipientFile, identityFile }: KeyFiles): KeyFiles {
+  return { recipientFile, identityFile };
+}
+
+function fileManagerOf(app: App, given: string | undefined) {
+  const name = given ?? app.defaultManager;
+  const settings = app.config.secretManagers.byName.get(name)?.settings;
+  if (settings?.backend === 'file') return { name, settings };
+  throw new InputError(
+    'not_a_file_manager',
+    `"${name}" is no secret manager of the kind "file".`,
+    'The others have keys of their own.',
+  );
+}
+
 /** A new identity for the `file` secret manager, with everything sealed to it. */
 export function rekey(globals: Globals, options: { manager?: string }): Promise<void> {
   return withApp(async (app) => {
-    const name = options.manager ?? app.defaultManager;
-    const settings = app.config.secretManagers.byName.get(name)?.settings;
-    if (settings?.backend !== 'file') {
-      throw new InputError(
-        'not_a_file_manager',
-        `"${name}" is no secret manager of the kind "file".`,
-        'The others change their keys themselves.',
-      );
-    }
+    const { name, settings } = fileManagerOf(app, options.manager);
     const { resealed, resumed } = await app.noteManager('secret.rekey', name, () =>
       rekeyFiles(settings.folder, settings, (count) => {
         if (!globals.json && process.stderr.isTTY) process.stderr.write(`\r${count} sealed anew`);
