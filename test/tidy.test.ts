@@ -201,7 +201,7 @@ function violations(sources: readonly Source[]): string[] {
       if (ours && target !== room && target !== 'src/contract' && !PERMITTED[room]?.includes(target))
         found.push(`${path} may not import ${name}`);
       const storage =
-        /^@aws-sdk\/(client-s(3|ts)\b|credential-)|^@smithy\/|^@google-cloud\/storage|^@azure\/storage-blob|^@microsoft\//.test(
+        /^@aws-sdk\/(client-(s3|sts|iam)\b|credential-)|^@smithy\/|^@google-cloud\/storage|^@azure\/storage-blob|^@microsoft\//.test(
           name,
         );
       if (storage && !/^connectors\/|^src\/content\/(s3|gcs|azure)\.ts$/.test(path))

@@ -34,12 +34,13 @@ export function regionalClient(
   options: Partial<GetObjectCommandInput>,
   runtime: Runtime,
 ): RegionalClient {
-  const { region, endpoint, sts_endpoint, auth } = credential.reveal();
+  const { region, endpoint, sts_endpoint, iam_endpoint, auth } = credential.reveal();
   const ambient = auth === 'ambient' || auth === 'web_identity';
   if (ambient) assertAmbient(runtime);
   // What the machine is goes where its deployment says, and nowhere that a credential names.
   const rule = ambient ? 'listed' : 'public';
-  for (const each of [endpoint, sts_endpoint]) if (each) runtime.egress.assertEndpoint(new URL(each), rule);
+  for (const each of [endpoint, sts_endpoint, iam_endpoint])
+    if (each) runtime.egress.assertEndpoint(new URL(each), rule);
   const open = (there: string) =>
     openClients(createClient(credential, there, runtime), bucket, options, endpoint, runtime);
   let clients = open(region ?? FIRST_REGION);
@@ -120,7 +121,7 @@ function createClient(credential: Secret<S3Credential>, region: string, runtime:
   return client;
 }
 
-function createHandler(endpoint: string | undefined, runtime: Runtime): NodeHttpHandler {
+export function createHandler(endpoint: string | undefined, runtime: Runtime): NodeHttpHandler {
   const lookup = endpoint ? runtime.egress.lookupFor(new URL(endpoint)) : undefined;
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(lookup ? { lookup } : {}) };
   return new NodeHttpHandler({

@@ -16,11 +16,12 @@ import type { Secret } from '../../src/contract/secret.ts';
 import { rangeOf, readContent } from '../http/content.ts';
 import type { AnswerHeaders } from '../http/requests.ts';
 
-import { type RegionalClient, regionalClient } from './client.ts';
+import { createHandler, type RegionalClient, regionalClient } from './client.ts';
 import { parseCredential, requestOptionsOf, type S3Credential, S3Fields } from './credential.ts';
 import { toConnectorError } from './errors.ts';
 import { listPage, positionAfter } from './listing.ts';
 import { parseLocation, type S3Location } from './location.ts';
+import { rightsWarnings } from './rights.ts';
 import type { Wire } from './wire.ts';
 
 export const s3: Connector<S3Credential, S3Location> = {
@@ -47,7 +48,14 @@ function open(credential: Secret<S3Credential>, location: S3Location, runtime: R
     }
   };
   const source: Source = {
-    check: (signal) => checkByUse(source, signal),
+    check: async (signal) => {
+      const report = await checkByUse(source, signal);
+      const handlerFor = (endpoint: string | undefined) => createHandler(endpoint, runtime);
+      const more = report.readable
+        ? await client.send(({ s3: sdk }) => rightsWarnings(sdk, credential, location.bucket, handlerFor, signal))
+        : [];
+      return { ...report, warnings: [...report.warnings, ...more] };
+    },
     listPage: (position, signal) => mapped('list', signal, () => listPage(client, location, payer, position, signal)),
     read: (entry, range, signal) =>
       mapped('read', signal, () => read(client, location, { ...payer, ...encryption }, entry, range, signal)),

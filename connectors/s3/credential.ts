@@ -49,6 +49,10 @@ export const S3Fields = z.strictObject({
   sts_endpoint: origin
     .optional()
     .meta({ description: 'Where the role is assumed. Absent: Amazon’s own, in the region.' }),
+  iam_endpoint: origin.optional().meta({
+    description:
+      'Where a check asks what the credential may do. Absent: Amazon’s own; with another `endpoint`: nowhere.',
+  }),
   requester_pays: z.boolean().optional().meta({ description: 'Whether the bucket’s requester pays, and that is us.' }),
   sse_customer_key: z
     .string()

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { BrowserSignIn } from '../access/browser-sign-in.ts';
-import { createSession, endSession, SESSION_HOURS } from '../access/sessions.ts';
+import { createSession, endSession, findSession, SESSION_HOURS } from '../access/sessions.ts';
 import { findByToken } from '../access/tokens.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
 import type { HttpParts } from './parts.ts';
@@ -61,6 +61,11 @@ export function addSignIn(app: FastifyInstance, parts: HttpParts, guarded: Guard
       return reply.send({ ok: true });
     }),
   );
+  app.get('/auth/workspaces', async (request, reply) => {
+    const holder = await findSession(db, sessionOf(request) ?? '');
+    const grants = holder && 'grants' in holder ? holder.grants : [];
+    return reply.send({ items: [...new Set(grants.map(({ workspace }) => workspace))].filter((each) => each !== '*') });
+  });
   app.delete('/auth/session', async (request, reply) => {
     const words = sessionOf(request);
     if (words) await endSession(db, words);

@@ -59,9 +59,12 @@ export function collectionOperations(
       return listDocuments(db, collection.id, limit, cursor ?? null, filter) as never;
     },
     'documents.get': ({ workspace }, { id }) => findDocument(db, workspace, id) as never,
-    'documents.history': async ({ workspace }, { id, limit }) => ({
-      items: isId(id) ? await readHistory(db, workspace, id, limit) : [],
-    }),
+    'documents.history': async ({ workspace }, { id, limit }) => {
+      const items = isId(id) ? await readHistory(db, workspace, id, limit) : [];
+      // Its changes may be kept no more; or there never was such a document.
+      if (items.length === 0) await findDocument(db, workspace, id);
+      return { items };
+    },
     'changes.list': async ({ workspace }, { collection: name, after, limit, wait }) => {
       const collection = await resolveCollection(db, workspace, name);
       const until = Date.now() + wait * 1000;

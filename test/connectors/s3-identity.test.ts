@@ -10,6 +10,7 @@ import { Secret } from '../../src/contract/secret.ts';
 import { everything, findIn } from '../canary.ts';
 import { bytesOf, listAll } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
+import { IamServer, type Principal } from '../servers/iam.ts';
 import { S3Server } from '../servers/s3.ts';
 import { StsServer } from '../servers/sts.ts';
 
@@ -207,5 +208,40 @@ describe('s3 by other means than keys', () => {
         use_accelerate: true,
       }),
     ).toThrow(/use_accelerate/);
+  });
+
+  test('a check says what a key may do beyond its task, where the key may ask, and nothing where it may not', async () => {
+    await using iam = await new IamServer().listen();
+    const fields = {
+      access_key_id: KEY,
+      secret_access_key: SECRET,
+      sts_endpoint: iam.endpoint,
+      iam_endpoint: iam.endpoint,
+    };
+    iam.keys.set(KEY, { secretAccessKey: SECRET });
+    const user = { arn: 'arn:aws:iam::123456789012:user/reader', allowed: ['s3:GetObject'], mayAsk: true };
+    const warningsOf = async (principal: Principal, more: Record<string, unknown> = {}) => {
+      iam.principals.set(KEY, principal);
+      const runtime = runtimeFor(server.endpoint, iam.endpoint);
+      await using source = open({ ...fields, ...more }, runtime);
+      const report = await source.check(signal);
+      expect(report).toMatchObject({ reachable: true, readable: true });
+      return report.warnings;
+    };
+    expect(await warningsOf(user)).toEqual([]);
+    expect(iam.asked).toContain('arn:aws:iam::123456789012:user/reader s3:PutObject arn:aws:s3:::docs/*');
+    const writer = { ...user, allowed: ['s3:GetObject', 's3:DeleteObject', 's3:PutBucketPolicy'] };
+    expect(await warningsOf(writer)).toEqual([
+      "The credential may also delete objects, change the bucket's policy. A sync needs s3:ListBucket and s3:GetObject only.",
+    ]);
+    expect(await warningsOf({ ...writer, mayAsk: false })).toEqual([]);
+    expect((await warningsOf({ ...user, arn: 'arn:aws:iam::123456789012:root' }))[0]).toContain('the whole account');
+    iam.asked.length = 0;
+    await warningsOf({ ...writer, arn: 'arn:aws:sts::123456789012:assumed-role/reader/session' });
+    expect(iam.asked[0]).toMatch(/^arn:aws:iam::123456789012:role\/reader /);
+    // Of another service than Amazon's nobody is asked: the key does not go to strangers.
+    iam.asked.length = 0;
+    expect(await warningsOf(writer, { sts_endpoint: undefined })).toEqual([]);
+    expect(iam.asked).toEqual([]);
   });
 });

@@ -109,6 +109,11 @@ export async function signOut(): Promise<void> {
   signedOut.dispatchEvent(new Event('signed-out'));
 }
 
+/** Of somebody who is signed in: the workspaces that they may choose from. */
+export async function ownWorkspaces(): Promise<{ items: string[] }> {
+  return (await answerOf(await request('/auth/workspaces', { method: 'GET' }))) as { items: string[] };
+}
+
 export async function signInWays(): Promise<{ oidc: boolean }> {
   return (await answerOf(await request('/auth/ways', { method: 'GET' }))) as { oidc: boolean };
 }

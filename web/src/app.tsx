@@ -3,13 +3,16 @@ import {
   AppShell,
   Box,
   Burger,
+  Button,
   Center,
   Group,
   Loader,
   Menu,
   NativeSelect,
   NavLink,
+  Stack,
   Text,
+  Title,
   useComputedColorScheme,
   useMantineColorScheme,
 } from '@mantine/core';
@@ -25,11 +28,13 @@ import {
   IconSun,
   IconUser,
 } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useEffect, useState } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
-import { codeOf, queries, signedOut, signOut, useAnswer, workspace } from './api.ts';
+import { codeOf, ownWorkspaces, queries, signedOut, signOut, useAnswer, workspace } from './api.ts';
 import { MeProvider, useMay, useMe } from './me.tsx';
 import { Overview } from './overview.tsx';
+import { Boundary } from './parts/boundary.tsx';
 import { Refusal } from './parts/states.tsx';
 import { SignIn } from './sign-in.tsx';
 
@@ -64,8 +69,11 @@ export function App() {
     return <SignIn onSignedIn={enter} />;
   }
   if (me.error) {
-    // A workspace that was chosen once and is not ours any more.
-    if (codeOf(me.error) === 'forbidden' && workspace.get()) workspace.set('');
+    if (codeOf(me.error) === 'forbidden') {
+      // One that was chosen once and is not ours any more.
+      if (workspace.get()) workspace.set('');
+      return <ChooseWorkspace error={me.error} />;
+    }
     return (
       <Center p="xl">
         <Refusal error={me.error} again={() => me.refetch()} />
@@ -77,6 +85,34 @@ export function App() {
     <MeProvider value={me.data}>
       <Shell />
     </MeProvider>
+  );
+}
+
+/** For who may be in several, and has said nothing. */
+function ChooseWorkspace({ error }: { error: unknown }) {
+  const own = useQuery({ queryKey: ['own-workspaces'], queryFn: ownWorkspaces });
+  return (
+    <Center p="xl" component="main">
+      <Stack>
+        {own.data && own.data.items.length > 0 ? (
+          <>
+            <Title order={1} size="h3">
+              Which workspace?
+            </Title>
+            {own.data.items.map((id) => (
+              <Button key={id} variant="default" onClick={() => workspace.set(id)}>
+                {id}
+              </Button>
+            ))}
+          </>
+        ) : (
+          <Refusal error={error} />
+        )}
+        <Button variant="subtle" onClick={() => signOut()}>
+          Sign out
+        </Button>
+      </Stack>
+    </Center>
   );
 }
 
@@ -120,9 +156,11 @@ function Shell() {
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
         <Box maw={1200} mx="auto">
-          <Suspense fallback={<Waiting />}>
-            <Pages />
-          </Suspense>
+          <Boundary at={location}>
+            <Suspense fallback={<Waiting />}>
+              <Pages />
+            </Suspense>
+          </Boundary>
         </Box>
       </AppShell.Main>
     </AppShell>

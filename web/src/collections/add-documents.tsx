@@ -52,7 +52,7 @@ export function AddDocuments({ name }: { name: string }) {
     >
       <form onSubmit={(event) => add(event).catch(() => undefined)}>
         <Stack gap="lg" maw={820}>
-          <Where {...{ type, setType, credential, setCredential, path, setPath }} />
+          <Where collection={name} {...{ type, setType, credential, setCredential, path, setPath }} />
           <Section title="Which of them">
             <FilterFields value={filters} onChange={setFilters} />
             <Preview collection={name} place={place} onPath={setPath} />
@@ -76,6 +76,7 @@ export function AddDocuments({ name }: { name: string }) {
 }
 
 interface WhereProps {
+  readonly collection: string;
   readonly type: Type;
   readonly setType: (type: Type) => void;
   readonly credential: string;
@@ -84,7 +85,7 @@ interface WhereProps {
   readonly setPath: (path: string) => void;
 }
 
-function Where({ type, setType, credential, setCredential, path, setPath }: WhereProps) {
+function Where({ collection, type, setType, credential, setCredential, path, setPath }: WhereProps) {
   return (
     <Section title="Where they are">
       <NativeSelect
@@ -96,7 +97,7 @@ function Where({ type, setType, credential, setCredential, path, setPath }: Wher
         }}
         data={TYPES.map((value) => ({ value, label: typeName(value) }))}
       />
-      <CredentialChoice type={type} value={credential} onChange={setCredential} />
+      <CredentialChoice collection={collection} type={type} value={credential} onChange={setCredential} />
       <TextInput
         label="Path"
         required
@@ -109,13 +110,21 @@ function Where({ type, setType, credential, setCredential, path, setPath }: Wher
   );
 }
 
-/** Only credentials that fit. */
-function CredentialChoice({ type, value, onChange }: { type: Type; value: string; onChange: (id: string) => void }) {
+interface CredentialChoiceProps {
+  readonly collection: string;
+  readonly type: Type;
+  readonly value: string;
+  readonly onChange: (id: string) => void;
+}
+
+/** Only credentials that fit: of the type, and not bound to other collections. */
+function CredentialChoice({ collection, type, value, onChange }: CredentialChoiceProps) {
   const secrets = useAnswer('secrets.list', { type });
   return (
     <Asked of={secrets}>
-      {({ items }) =>
-        items.length === 0 ? (
+      {({ items }) => {
+        const fitting = items.filter(({ scope }) => scope?.collections?.includes(collection) ?? true);
+        return fitting.length === 0 ? (
           <Text size="sm">
             There is no credential for {typeName(type)}. <To href="/secrets?new">Add one first</To>.
           </Text>
@@ -126,10 +135,10 @@ function CredentialChoice({ type, value, onChange }: { type: Type; value: string
             withAsterisk
             value={value}
             onChange={(event) => onChange(event.currentTarget.value)}
-            data={[{ value: '', label: 'Choose one' }, ...items.map(({ id }) => ({ value: id, label: id }))]}
+            data={[{ value: '', label: 'Choose one' }, ...fitting.map(({ id }) => ({ value: id, label: id }))]}
           />
-        )
-      }
+        );
+      }}
     </Asked>
   );
 }

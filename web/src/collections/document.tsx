@@ -3,6 +3,7 @@ import { lazy, Suspense } from 'react';
 import type { Document } from '../answers.ts';
 import { useAnswer } from '../api.ts';
 import { bytes, dateTime } from '../parts/amounts.tsx';
+import { Boundary } from '../parts/boundary.tsx';
 import { Facts, Rows } from '../parts/rows.tsx';
 import { Asked } from '../parts/states.tsx';
 
@@ -47,9 +48,11 @@ function Details({ document }: { document: Document }) {
       <Title order={3} size="h5">
         Preview
       </Title>
-      <Suspense fallback={<Text size="sm">Loading…</Text>}>
-        <Contents document={document} />
-      </Suspense>
+      <Boundary at={document.id}>
+        <Suspense fallback={<Text size="sm">Loading…</Text>}>
+          <Contents document={document} />
+        </Suspense>
+      </Boundary>
       <History id={document.id} />
     </Stack>
   );

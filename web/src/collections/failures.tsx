@@ -36,6 +36,20 @@ export function Failures({ collection }: { collection: string }) {
   );
 }
 
+/** What somebody can do about it; what is not here passes by itself, or is said in the message. */
+const WHAT_TO_DO: Readonly<Record<string, string>> = {
+  archived: 'Restore it from the archive tier; the next run takes it then.',
+  permission_denied: 'Give the credential the right to read it, or leave it out by a filter.',
+  changed_during_fetch: 'It was written while it was read; the next run takes it.',
+  not_found: 'It was removed after it was listed; the next run knows.',
+  checksum_mismatch: 'What arrived was not what was stored there. If it stays, look at the network or at the source.',
+  truncated: 'The connection ended early; it is tried again.',
+  malware: 'The source found malware in it. Have it looked at there, or leave it out by a filter.',
+  locked: 'Somebody has it checked out; it is tried again.',
+  throttled: 'The source has had enough for now; it is tried again.',
+  unavailable: 'The source does not answer; it is tried again.',
+};
+
 export function FailureRows({ items }: { items: readonly Failure[] }) {
   return (
     <Rows
@@ -45,6 +59,7 @@ export function FailureRows({ items }: { items: readonly Failure[] }) {
       columns={[
         { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
         { title: 'Why', cell: ({ message }) => <span className="path">{message}</span> },
+        { title: 'What to do', cell: ({ code }) => WHAT_TO_DO[code] ?? 'It is tried again by itself.' },
         { title: 'Size', cell: ({ size }) => bytes(size), number: true },
         { title: 'Tries', cell: ({ attempts }) => attempts, number: true },
         { title: 'Last', cell: ({ lastAt }) => <When time={lastAt} /> },
