@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Bucket, missingTools, showAs, startEndpoint } from './endpoint.ts';
-import { type Figures, median } from './measure.ts';
+import { type Figures, median, touchMemory } from './measure.ts';
 import { plot } from './plot.ts';
 import { CHANGING, lockgate, rclone, VERSIONS, WORKS, type Work } from './rows.ts';
 
@@ -83,6 +83,7 @@ async function sideBySide(work: Work) {
       if (!work.again) await tool.prepare();
       // What the one before has left to be written is not this one's.
       spawnSync('sync');
+      await touchMemory(scratch);
       figures.push(await tool.run());
     }
     tell(`${work.title}: ${said(ours.at(-1))}; rclone ${said(theirs.at(-1))}`);

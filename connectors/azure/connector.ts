@@ -5,7 +5,7 @@ import { checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { certificateExpiry } from '../entra/credential.ts';
 import { rangeOf, readContent, type Stated } from '../http/content.ts';
-import type { AnswerHeaders } from '../http/requests.ts';
+import type { AnswerHeaders } from '../http/messages.ts';
 import { type Clients, openContainer } from './client.ts';
 import { type AzureCredential, AzureFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';

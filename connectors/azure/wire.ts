@@ -6,7 +6,8 @@ import {
 } from '@azure/storage-blob';
 import type { Runtime } from '../../src/contract/connector.ts';
 import type { TokenSource } from '../entra/token.ts';
-import { type AnswerHeaders, type RawRequest, Requests } from '../http/requests.ts';
+import type { AnswerHeaders, RawRequest } from '../http/messages.ts';
+import { Requests } from '../http/requests.ts';
 
 /** How a request proves who asks. */
 export type Proof =

@@ -2,7 +2,8 @@ import { Storage } from '@google-cloud/storage';
 import { OAuth2Client } from 'google-auth-library';
 import type { Runtime } from '../../src/contract/connector.ts';
 import type { Secret } from '../../src/contract/secret.ts';
-import { type AnswerHeaders, type RawRequest, Requests } from '../http/requests.ts';
+import type { AnswerHeaders, RawRequest } from '../http/messages.ts';
+import { Requests } from '../http/requests.ts';
 import { type GcsCredential, isDefaultUniverse, storageOriginOf } from './credential.ts';
 import { tokenSource } from './tokens.ts';
 

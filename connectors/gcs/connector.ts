@@ -11,7 +11,7 @@ import { NO_SETTINGS } from '../../src/contract/fields.ts';
 import { checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { rangeOf, readContent } from '../http/content.ts';
-import type { AnswerHeaders } from '../http/requests.ts';
+import type { AnswerHeaders } from '../http/messages.ts';
 import { type GcsClient, openClient } from './client.ts';
 import { type GcsCredential, GcsFields, parseCredential } from './credential.ts';
 import { toConnectorError } from './errors.ts';

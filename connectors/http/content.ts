@@ -1,7 +1,8 @@
 import type { ByteRange, Content, Entry } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { assertRange, bodyOf } from '../../src/contract/object-store.ts';
-import type { AnswerHeaders, RawRequest, Requests } from './requests.ts';
+import type { AnswerHeaders, RawRequest } from './messages.ts';
+import type { Requests } from './requests.ts';
 
 /** An object that is read whole is no longer than this, in bytes. */
 const WHOLE_BYTES = 1024 * 1024;
@@ -35,7 +36,8 @@ export async function readContent(
     if (body.length < entry.size) throw truncated(body.length, entry.size);
     return { ...typeIn(headers), checksums, body: once(body), whole: body };
   }
-  const { headers, body } = await requests.stream(request, signal);
+  const expected = (range?.end ?? entry.size) - (range?.start ?? 0);
+  const { headers, body } = await requests.stream(request, expected, signal);
   try {
     const { checksums, assert } = statedIn(headers);
     assert?.();

@@ -1,29 +1,24 @@
 import type { LookupFunction } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
+import { CHUNK_BYTES, giveBack, takeChunk } from '../../src/contract/chunk-pool.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Body } from '../../src/contract/object-store.ts';
+import { LargeBody } from './large-body.ts';
+import type { Answer, AnswerHeaders, RawRequest } from './messages.ts';
 
-/** What a stream holds at the most before its reader has taken it; then the sender waits. */
-const AHEAD_BYTES = 256 * 1024;
+/** Chunks that a stream holds at the most before its reader has taken one; then the sender waits. */
+const AHEAD_CHUNKS = 2;
+/** Of a source that is slow the reader has what there is after so long. */
+const PATIENCE_MS = 1000;
+/** What is smaller does not hold the memory of a chunk. */
+const SMALL_BYTES = CHUNK_BYTES / 8;
+/** A body of so many bytes has a connection of its own. */
+export const LARGE_BYTES = 16 * 1024 * 1024;
+/** A body that is read whole, and larger than this, is put into a chunk of the pool. */
+const POOLED_BYTES = CHUNK_BYTES / 2;
 const ERROR_BYTES = 64 * 1024;
 const MAX_SOCKETS = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
-
-/** Names in lower case. */
-export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
-
-export interface Answer<B> {
-  readonly headers: AnswerHeaders;
-  readonly body: B;
-}
-
-/** A GET as it goes over the wire. */
-export interface RawRequest {
-  /** With its query. */
-  readonly path: string;
-  /** Name, value, name, value. */
-  readonly headers: string[];
-}
 
 /** The connector's own error for an answer that is none of what was asked for. */
 export type Refusal = (status: number, headers: AnswerHeaders, body: Buffer) => Error;
@@ -35,9 +30,13 @@ export type Refusal = (status: number, headers: AnswerHeaders, body: Buffer) => 
 export class Requests {
   readonly #pool: Pool;
   readonly #refusal: Refusal;
+  readonly #origin: URL;
+  readonly #lookup: LookupFunction | undefined;
 
   constructor(origin: string, lookup: LookupFunction | undefined, refusal: Refusal) {
     this.#refusal = refusal;
+    this.#origin = new URL(origin);
+    this.#lookup = lookup;
     this.#pool = new Pool(origin, {
       connections: MAX_SOCKETS,
       pipelining: 1,
@@ -56,11 +55,17 @@ export class Requests {
     return { headers, body };
   }
 
-  /** A body as it comes. */
-  async stream(request: RawRequest, signal: AbortSignal): Promise<Answer<Body>> {
+  /** A body as it comes, of some length that is expected. */
+  async stream(request: RawRequest, expected: number, signal: AbortSignal): Promise<Answer<Body>> {
+    const large = expected >= LARGE_BYTES ? new LargeBody(this.#origin, this.#lookup, request, signal) : null;
+    const begun = await large?.begun;
+    if (large && begun) return this.#answer(large, begun);
     const body = new ArrivingBody(signal);
     this.#pool.dispatch({ method: 'GET', ...request }, body.handler);
-    const { status, headers } = await body.begun;
+    return this.#answer(body, await body.begun);
+  }
+
+  async #answer(body: Body, { status, headers }: { status: number; headers: AnswerHeaders }): Promise<Answer<Body>> {
     if (status < 300) return { headers, body };
     const said: Uint8Array[] = [];
     let bytes = 0;
@@ -77,15 +82,22 @@ export class Requests {
   }
 }
 
-/** An answer as it comes. What arrives while its reader is busy is one chunk, so that large bodies come in large ones. */
+/**
+ * An answer as it comes, put together into large chunks of the pool. What has arrived when its reader asks is one chunk, but while more
+ * than that is to come a chunk is filled first: large bodies come in large ones.
+ */
 class ArrivingBody implements Body {
   readonly begun: Promise<{ status: number; headers: AnswerHeaders }>;
   readonly handler: Dispatcher.DispatchHandler;
-  #chunks: Buffer[] = [];
-  #bytes = 0;
+  readonly #full: Buffer[] = [];
+  #filling: Buffer | null = null;
+  #filled = 0;
+  /** Bytes that the answer says are still to come. */
+  #left = 0;
   #end: { error: unknown } | 'done' | null = null;
   #controller: Dispatcher.DispatchController | null = null;
   #wake: () => void = () => undefined;
+  #isLate = false;
 
   constructor(signal: AbortSignal) {
     const { promise, resolve, reject } = Promise.withResolvers<Awaited<ArrivingBody['begun']>>();
@@ -103,12 +115,14 @@ class ArrivingBody implements Body {
         if (signal.aborted || this.#end) controller.abort(signal.reason ?? new Error('given up'));
         else signal.addEventListener('abort', abort, { once: true });
       },
-      onResponseStart: (_controller, status, headers) => resolve({ status, headers }),
-      onResponseData: (controller, chunk) => {
-        this.#chunks.push(chunk);
-        this.#bytes += chunk.length;
-        if (this.#bytes >= AHEAD_BYTES) controller.pause();
-        this.#wake();
+      onResponseStart: (_controller, status, headers) => {
+        this.#left = Number(headers['content-length'] ?? 0);
+        resolve({ status, headers });
+      },
+      onResponseData: (controller, bytes) => {
+        this.#put(bytes);
+        if (this.#full.length >= AHEAD_CHUNKS) controller.pause();
+        if (this.#full.length > 0 || this.#left <= 0) this.#wake();
       },
       onResponseEnd: () => ended('done'),
       onResponseError: (_controller, error) => {
@@ -118,29 +132,70 @@ class ArrivingBody implements Body {
     };
   }
 
+  #put(bytes: Buffer): void {
+    this.#left -= bytes.length;
+    for (let from = 0; from < bytes.length; ) {
+      this.#filling ??= takeChunk();
+      const copied = bytes.copy(this.#filling, this.#filled, from);
+      from += copied;
+      this.#filled += copied;
+      if (this.#filled < CHUNK_BYTES) continue;
+      this.#full.push(this.#filling);
+      this.#filling = null;
+      this.#filled = 0;
+    }
+  }
+
+  /** What there is for the reader now; null: it has to wait. */
+  #take(): Buffer | null {
+    const full = this.#full.shift();
+    if (full) {
+      if (this.#full.length === AHEAD_CHUNKS - 1) this.#controller?.resume();
+      return full;
+    }
+    if (!this.#filling || (this.#left > 0 && !this.#end && !this.#isLate)) return null;
+    const chunk = this.#filling;
+    const rest = chunk.subarray(0, this.#filled);
+    this.#filling = null;
+    this.#filled = 0;
+    if (rest.length >= SMALL_BYTES) return rest;
+    const copy = Buffer.from(rest);
+    giveBack(chunk);
+    return copy;
+  }
+
+  #more(): Promise<void> {
+    return new Promise((resolve) => {
+      const late = setTimeout(() => {
+        this.#isLate = true;
+        resolve();
+      }, PATIENCE_MS);
+      this.#wake = () => {
+        clearTimeout(late);
+        resolve();
+      };
+    });
+  }
+
   destroy(): void {
+    for (const chunk of this.#full.splice(0)) giveBack(chunk);
+    if (this.#filling) giveBack(this.#filling);
+    this.#filling = null;
+    this.#filled = 0;
     if (this.#end) return;
     this.#end = 'done';
-    this.#chunks = [];
     this.#controller?.abort(new Error('given up'));
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     try {
       for (;;) {
-        if (this.#bytes > 0) {
-          const taken = this.#chunks;
-          const bytes = this.#bytes;
-          this.#chunks = [];
-          this.#bytes = 0;
-          if (bytes >= AHEAD_BYTES) this.#controller?.resume();
-          yield taken.length === 1 ? (taken[0] as Buffer) : Buffer.concat(taken, bytes);
-        } else if (this.#end === 'done') return;
+        const chunk = this.#take();
+        this.#isLate = false;
+        if (chunk) yield chunk;
+        else if (this.#end === 'done') return;
         else if (this.#end) throw this.#end.error;
-        else
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve;
-          });
+        else await this.#more();
       }
     } finally {
       this.destroy();
@@ -156,6 +211,8 @@ function collect(pool: Pool, options: Dispatcher.RequestOptions, signal: AbortSi
     let headers: AnswerHeaders = {};
     let length = 0;
     const chunks: Buffer[] = [];
+    /** Of a large one, where its bytes go at once. */
+    let place: Buffer | null = null;
     let abort = () => undefined as undefined;
     const end = () => signal.removeEventListener('abort', abort);
     pool.dispatch(options as Dispatcher.DispatchOptions, {
@@ -166,18 +223,23 @@ function collect(pool: Pool, options: Dispatcher.RequestOptions, signal: AbortSi
       onResponseStart: (_controller, code, named) => {
         status = code;
         headers = named;
+        const stated = Number(named['content-length'] ?? 0);
+        if (code < 300 && stated > POOLED_BYTES && stated <= Math.min(atMost, CHUNK_BYTES)) place = takeChunk();
       },
       onResponseData: (controller, chunk) => {
         length += chunk.length;
         if (length > (status < 300 ? atMost : ERROR_BYTES)) controller.abort(tooLong(atMost));
+        else if (place) chunk.copy(place, length - chunk.length);
         else chunks.push(chunk);
       },
       onResponseEnd: () => {
         end();
-        resolve({ status, headers, body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length) });
+        const body = place?.subarray(0, length) ?? (chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length));
+        resolve({ status, headers, body: body as Buffer });
       },
       onResponseError: (_controller, error) => {
         end();
+        if (place) giveBack(place);
         reject(error);
       },
     });

@@ -14,7 +14,7 @@ import { NO_SETTINGS } from '../../src/contract/fields.ts';
 import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { rangeOf, readContent } from '../http/content.ts';
-import type { AnswerHeaders } from '../http/requests.ts';
+import type { AnswerHeaders } from '../http/messages.ts';
 
 import { createHandler, type RegionalClient, regionalClient } from './client.ts';
 import { parseCredential, requestOptionsOf, type S3Credential, S3Fields } from './credential.ts';

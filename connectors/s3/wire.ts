@@ -2,7 +2,8 @@ import type { LookupFunction } from 'node:net';
 import { GetObjectCommand, type GetObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import type { Clock } from '../../src/contract/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
-import { type AnswerHeaders, type RawRequest, Requests } from '../http/requests.ts';
+import type { AnswerHeaders, RawRequest } from '../http/messages.ts';
+import { Requests } from '../http/requests.ts';
 import { encoded, type Headers, type Keys, Signer } from './signing.ts';
 
 /**

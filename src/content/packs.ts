@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { giveBack } from '../contract/chunk-pool.ts';
 import type { ByteRange } from '../contract/connector.ts';
 import type { PackedContent, PackIndex, PackPlace, StagedContent, StoredContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
@@ -48,8 +49,10 @@ export class Packs {
   stage(bytes: Uint8Array): StagedContent {
     const sha256 = hash('sha256', bytes);
     const known = this.#pending.get(sha256);
-    if (known) known.uses++;
-    else this.#pending.set(sha256, { bytes, uses: 1 });
+    if (known) {
+      known.uses++;
+      giveBack(bytes);
+    } else this.#pending.set(sha256, { bytes, uses: 1 });
     return { sha256, size: bytes.length, handle: HANDLE };
   }
 
@@ -59,7 +62,9 @@ export class Packs {
 
   discard({ sha256 }: StagedContent): void {
     const known = this.#pending.get(sha256);
-    if (known && --known.uses <= 0) this.#pending.delete(sha256);
+    if (!known || --known.uses > 0) return;
+    this.#pending.delete(sha256);
+    giveBack(known.bytes);
   }
 
   /** One at a time: those who wait for their turn find what they share with another already there. */

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, open, readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { giveBack } from '../contract/chunk-pool.ts';
 import type { StagedContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
 import { PACKED_BYTES, type Packs } from './packs.ts';
@@ -55,6 +56,7 @@ async function stageStream(
   try {
     file = await orUnwritable(staging, open(handle, 'wx', 0o600));
     let writing: Promise<void> = Promise.resolve();
+    let written: Uint8Array | null = null;
     let syncing: Promise<void> = Promise.resolve();
     let isSyncing = false;
     let unsynced = 0;
@@ -63,6 +65,8 @@ async function stageStream(
       // Hashed while the chunk before is written.
       hash.update(chunk);
       await orUnwritable(staging, writing);
+      if (written) giveBack(written);
+      written = chunk;
       writing = writeAll(file, chunk);
       writing.catch(() => undefined);
       size += chunk.length;
@@ -78,6 +82,7 @@ async function stageStream(
       }
     }
     await orUnwritable(staging, writing);
+    if (written) giveBack(written);
     await orUnwritable(staging, syncing);
     return { sha256: hash.digest('hex'), size, handle };
   } catch (error) {

@@ -1,0 +1,238 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import { createServer as createSecureServer } from 'node:tls';
+import { generate } from 'selfsigned';
+import { afterEach, describe, expect, test } from 'vitest';
+import { LargeBody } from '../../connectors/http/large-body.ts';
+import { LARGE_BYTES, Requests } from '../../connectors/http/requests.ts';
+import { s3 } from '../../connectors/s3/connector.ts';
+import { CHUNK_BYTES, giveBack } from '../../src/contract/chunk-pool.ts';
+import { Secret } from '../../src/contract/secret.ts';
+import { withRetry } from '../../src/layers/retry.ts';
+import { withVerification } from '../../src/layers/verify.ts';
+import { listAll } from '../conformance/connector.ts';
+import { runtimeFor } from '../runtime.ts';
+import { S3Server } from '../servers/s3.ts';
+import { trustedCertificate } from '../servers/tls.ts';
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+/** A server that says what it is told to, to whoever has asked. */
+async function serving(answer: (socket: Socket, request: string) => void, secure?: { cert: string; key: string }) {
+  const sockets = new Set<Socket>();
+  const handle = (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('data', (request) => answer(socket, request.toString()));
+  };
+  const server: Server = secure ? createSecureServer(secure, handle) : createServer(handle);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const { port } = server.address() as { port: number };
+  return { origin: new URL(`${secure ? 'https' : 'http'}://127.0.0.1:${port}`), sockets };
+}
+
+const never = new AbortController().signal;
+const GET = { path: '/large?x=1', headers: ['x-own', 'yes'] };
+const head = (length: number, more = '') => `HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\nETag: "x"\r\n${more}\r\n`;
+const bytesOf = async (body: AsyncIterable<Uint8Array>) => {
+  const all: Buffer[] = [];
+  // As who writes them away does: a copy, and the chunk goes back.
+  for await (const chunk of body) {
+    all.push(Buffer.from(chunk));
+    giveBack(chunk);
+  }
+  return Buffer.concat(all);
+};
+const hashOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+describe('a large body', () => {
+  test('arrives as it was sent, whatever its length and however it comes, many at once', async () => {
+    const bodies = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES + 77].map((size) =>
+      randomBytes(size),
+    );
+    const { origin } = await serving(async (socket, request) => {
+      const body = bodies[Number(/GET \/(\d)/.exec(request)?.[1])] as Buffer;
+      expect(request).toMatch(/\r\nhost: 127\.0\.0\.1:\d+\r\n/);
+      const all = Buffer.concat([Buffer.from(head(body.length)), body, Buffer.from('and more than was stated')]);
+      // Pieces of random sizes, the first of them within the head.
+      for (let from = 0; from < all.length; ) {
+        const size = from < 20 ? 7 : Math.ceil(Math.random() * 300_000);
+        if (!socket.writable) return;
+        socket.write(all.subarray(from, from + size));
+        from += size;
+        if (Math.random() < 0.2 || from < 40) await wait(1);
+      }
+    });
+    for (let round = 0; round < 4; round++) {
+      await Promise.all(
+        bodies.map(async (sent, at) => {
+          const body = new LargeBody(origin, undefined, { path: `/${at}`, headers: [] }, never);
+          expect(await body.begun).toMatchObject({
+            status: 200,
+            headers: { etag: '"x"', 'content-length': String(sent.length) },
+          });
+          const got = await bytesOf(body);
+          expect([at, got.length, hashOf(got)]).toEqual([at, sent.length, hashOf(sent)]);
+        }),
+      );
+    }
+  });
+
+  test('comes by TLS as well, from whom the machine trusts only', async () => {
+    const sent = randomBytes(3 * CHUNK_BYTES + 5);
+    const answer = (socket: Socket) => void socket.end(Buffer.concat([Buffer.from(head(sent.length)), sent]));
+    const { origin } = await serving(answer, await trustedCertificate());
+    for (const host of [origin.host, `localhost:${origin.port}`]) {
+      const body = new LargeBody(new URL(`https://${host}`), undefined, GET, never);
+      expect(hashOf(await bytesOf(body))).toBe(hashOf(sent));
+    }
+    const stranger = await generate([{ name: 'commonName', value: '127.0.0.1' }], { algorithm: 'sha256' });
+    const { origin: strange } = await serving(answer, { cert: stranger.cert, key: stranger.private });
+    const refused = new LargeBody(strange, undefined, GET, never);
+    await expect(refused.begun).rejects.toMatchObject({ code: expect.stringMatching(/CERT|SELF_SIGNED/) });
+  });
+
+  test('that breaks off is an error after all that came of it', async () => {
+    const { origin } = await serving((socket) =>
+      socket.end(Buffer.concat([Buffer.from(head(2_000_000)), Buffer.alloc(1_500_000, 7)])),
+    );
+    const body = new LargeBody(origin, undefined, GET, never);
+    let came = 0;
+    const read = async () => {
+      for await (const chunk of body) came += chunk.length;
+    };
+    await body.begun;
+    await expect(read()).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(came).toBe(1_500_000);
+    const { origin: closed } = await serving((socket) => socket.destroy());
+    await expect(new LargeBody(closed, undefined, GET, never).begun).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  test('that comes slowly is not waited for until a chunk is full', async () => {
+    const { origin } = await serving((socket) => void socket.write(`${head(5_000_000)}the beginning`));
+    const body = new LargeBody(origin, undefined, GET, never);
+    await body.begun;
+    const started = Date.now();
+    for await (const chunk of body) {
+      expect(Buffer.from(chunk).toString()).toBe('the beginning');
+      break;
+    }
+    expect(Date.now() - started).toBeLessThan(5000);
+  });
+
+  test('nobody reads makes the sender wait, and who stops reading lets go of the connection', async () => {
+    let sent = 0;
+    const { origin, sockets } = await serving((socket) => {
+      socket.write(head(500_000_000));
+      const piece = Buffer.alloc(CHUNK_BYTES);
+      const more = (): void => {
+        sent += piece.length;
+        if (sent < 500_000_000 && socket.writable) socket.write(piece, more);
+      };
+      more();
+    });
+    const body = new LargeBody(origin, undefined, GET, never);
+    await body.begun;
+    await wait(500);
+    // What two chunks and the system's own buffers hold.
+    expect(sent).toBeLessThan(40 * CHUNK_BYTES);
+    const before = sent;
+    let read = 0;
+    for await (const chunk of body) {
+      read += chunk.length;
+      giveBack(chunk);
+      if (read > 60 * CHUNK_BYTES) break;
+    }
+    expect(sent).toBeGreaterThan(before);
+    for (let tries = 0; tries < 100 && [...sockets].some((socket) => !socket.destroyed); tries++) await wait(20);
+    expect([...sockets].every((socket) => socket.destroyed)).toBe(true);
+  });
+
+  test('ends with the reason of its signal', async () => {
+    const { origin } = await serving((socket) => void socket.write(`${head(5_000_000)}x`));
+    const stop = new AbortController();
+    const body = new LargeBody(origin, undefined, GET, stop.signal);
+    await body.begun;
+    setTimeout(() => stop.abort(new Error('enough')), 50);
+    await expect(bytesOf(body)).rejects.toThrow('enough');
+    const late = new LargeBody(origin, undefined, GET, AbortSignal.abort(new Error('too late')));
+    await expect(late.begun).rejects.toThrow('too late');
+  });
+
+  test('of another form is asked for again by who knows more of HTTP; a refusal is one', async () => {
+    const text = 'x'.repeat(1000);
+    const chunked = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n${text}\r\n0\r\n\r\n`;
+    const answers = [
+      chunked,
+      'HTTP/1.0 200 OK\r\n\r\nno length',
+      `HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!`,
+      `HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n`,
+      `${'x'.repeat(100_000)}\r\n\r\n`,
+    ];
+    for (const answer of answers) {
+      const { origin } = await serving((socket) => void socket.end(answer));
+      expect(await new LargeBody(origin, undefined, GET, never).begun).toBe(null);
+    }
+    let asked = 0;
+    const { origin } = await serving((socket) => {
+      asked++;
+      socket.end(chunked);
+    });
+    const requests = new Requests(origin.origin, undefined, (status, _headers, body) => new Error(`${status} ${body}`));
+    closing.push(async () => requests.destroy());
+    const { body } = await requests.stream(GET, LARGE_BYTES, never);
+    expect((await bytesOf(body)).toString()).toBe(text);
+    expect(asked).toBe(2);
+    const { origin: refusing } = await serving(
+      (socket) => void socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nnot so'),
+    );
+    const refused = new Requests(
+      refusing.origin,
+      undefined,
+      (status, _headers, said) => new Error(`${status} ${said}`),
+    );
+    closing.push(async () => refused.destroy());
+    await expect(refused.stream(GET, LARGE_BYTES, never)).rejects.toThrow('403 not so');
+  });
+
+  test('is asked for in one line: nothing in a key makes two requests of it', () => {
+    const origin = new URL('http://127.0.0.1:9');
+    for (const bad of [
+      { path: '/a b', headers: [] },
+      { path: '/a\r\nx: y', headers: [] },
+      { path: '/a', headers: ['x', 'y\r\nz: w'] },
+    ])
+      expect(() => new LargeBody(origin, undefined, bad, never)).toThrow('more than one line');
+  });
+
+  test('of a bucket goes on where it broke off, and is verified as one', async () => {
+    await using server = await new S3Server().listen();
+    server.keys.set('AKIAFAKE', { secretAccessKey: 'fake' });
+    const sent = randomBytes(LARGE_BYTES * 2 + 4321);
+    server.put('docs', 'large object.bin', sent);
+    const runtime = runtimeFor(server.endpoint);
+    const fields = { access_key_id: 'AKIAFAKE', secret_access_key: 'fake', endpoint: server.endpoint };
+    const credential = new Secret(s3.parseCredential(fields));
+    await using source = withVerification(
+      withRetry(s3.open(credential, s3.parseLocation('s3://docs'), runtime), true, runtime.clock),
+    );
+    const [entry] = await listAll(source);
+    let cuts = 0;
+    server.fault = ({ operation }) =>
+      operation === 'GetObject' && cuts++ < 2 ? { kind: 'cut', after: 7_000_000 } : undefined;
+    const content = await source.read(entry as never, undefined, never);
+    expect(hashOf(await bytesOf(content.body))).toBe(hashOf(sent));
+    expect(cuts).toBe(3);
+    server.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'corrupt' } : undefined);
+    const wrong = await source.read(entry as never, undefined, never);
+    await expect(bytesOf(wrong.body)).rejects.toMatchObject({ code: 'checksum_mismatch' });
+  });
+});
