@@ -35,6 +35,7 @@ import { codeOf, ownWorkspaces, queries, signedOut, signOut, useAnswer, workspac
 import { MeProvider, useMay, useMe } from './me.tsx';
 import { Overview } from './overview.tsx';
 import { Boundary } from './parts/boundary.tsx';
+import { nameIn } from './parts/paths.ts';
 import { Refusal } from './parts/states.tsx';
 import { SignIn } from './sign-in.tsx';
 
@@ -172,11 +173,11 @@ function Pages() {
     <Switch>
       <Route path="/" component={Overview} />
       <Route path="/secrets" component={Secrets} />
-      <Route path="/secrets/:id">{({ id }) => <SecretPage id={decodeURIComponent(id)} />}</Route>
+      <Route path="/secrets/:id">{({ id }) => <SecretPage id={nameIn(id)} />}</Route>
       <Route path="/collections" component={Collections} />
-      <Route path="/collections/:name/add">{({ name }) => <AddDocuments name={decodeURIComponent(name)} />}</Route>
+      <Route path="/collections/:name/add">{({ name }) => <AddDocuments name={nameIn(name)} />}</Route>
       <Route path="/collections/:name/:tab?">
-        {({ name, tab }) => <CollectionPage name={decodeURIComponent(name)} tab={tab ?? 'sources'} />}
+        {({ name, tab }) => <CollectionPage name={nameIn(name)} tab={tab ?? 'sources'} />}
       </Route>
       <Route path="/runs" component={Runs} />
       <Route path="/runs/:id">{({ id }) => <RunPage id={id} />}</Route>

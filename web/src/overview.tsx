@@ -7,6 +7,7 @@ import { bytes, count, plural, When } from './parts/amounts.tsx';
 import { Ends } from './parts/badges.tsx';
 import { Bars } from './parts/bars.tsx';
 import { Page, To } from './parts/page.tsx';
+import { collectionPath, secretPath } from './parts/paths.ts';
 import { Rows } from './parts/rows.tsx';
 import { Asked, Empty } from './parts/states.tsx';
 
@@ -138,7 +139,7 @@ const DO: Readonly<Record<Glance['attention'][number]['kind'], string>> = {
 function Attention({ glance }: { glance: Glance }) {
   const where = ({ kind, runId, collection }: Glance['attention'][number]) => {
     if (runId) return `/runs/${runId}`;
-    return `/collections/${encodeURIComponent(collection)}/${kind === 'failed_documents' ? 'failures' : 'sources'}`;
+    return collectionPath(collection, kind === 'failed_documents' ? 'failures' : 'sources');
   };
   return (
     <Card withBorder>
@@ -206,7 +207,7 @@ function Expiring() {
               rows={soon}
               keyOf={({ id }) => id}
               columns={[
-                { title: 'Credential', cell: ({ id }) => <To href={`/secrets/${encodeURIComponent(id)}`}>{id}</To> },
+                { title: 'Credential', cell: ({ id }) => <To href={secretPath(id)}>{id}</To> },
                 {
                   title: 'Ends',
                   cell: ({ expiresAt }) => <Ends at={expiresAt} words={expiresAt?.slice(0, 10) ?? ''} />,

@@ -4,10 +4,10 @@ import { useLocation } from 'wouter';
 import { type Given, useAnswer, useOperation } from '../api.ts';
 import { typeName } from '../parts/badges.tsx';
 import { Page, To } from '../parts/page.tsx';
+import { collectionPath } from '../parts/paths.ts';
 import { Section } from '../parts/section.tsx';
 import { Asked, Refusal } from '../parts/states.tsx';
 import { examplePath } from '../secrets/secret-form.tsx';
-import { pathOf } from './collections.tsx';
 import { FilterFields, globsOf, maxBytesOf, NO_FILTERS } from './filters.tsx';
 import { Preview } from './preview.tsx';
 import { ScheduleFields, scheduleOf, USUAL } from './schedule.tsx';
@@ -47,7 +47,7 @@ export function AddDocuments({ name }: { name: string }) {
       title="Add documents"
       above={[
         { title: 'Collections', href: '/collections' },
-        { title: name, href: pathOf(name) },
+        { title: name, href: collectionPath(name) },
       ]}
     >
       <form onSubmit={(event) => add(event).catch(() => undefined)}>
@@ -62,7 +62,7 @@ export function AddDocuments({ name }: { name: string }) {
           </Section>
           {create.error && <Refusal error={create.error} />}
           <Group justify="flex-end">
-            <Button variant="default" onClick={() => go(pathOf(name))}>
+            <Button variant="default" onClick={() => go(collectionPath(name))}>
               Cancel
             </Button>
             <Button type="submit" loading={create.isPending || sync.isPending} disabled={credential === ''}>

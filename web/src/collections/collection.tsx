@@ -6,9 +6,9 @@ import { useMay } from '../me.tsx';
 import { bytes, count, plural } from '../parts/amounts.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Page } from '../parts/page.tsx';
+import { collectionPath } from '../parts/paths.ts';
 import { Asked } from '../parts/states.tsx';
 import { Changes } from './changes.tsx';
-import { pathOf } from './collections.tsx';
 import { Documents } from './documents.tsx';
 import { Failures } from './failures.tsx';
 import { Sources } from './sources.tsx';
@@ -41,7 +41,7 @@ export function CollectionPage({ name, tab }: { name: string; tab: string }) {
       actions={
         may && (
           <>
-            <Button component={Link} href={pathOf(name, 'add')}>
+            <Button component={Link} href={collectionPath(name, 'add')}>
               Add documents
             </Button>
             {found && <More collection={found} />}
@@ -51,7 +51,7 @@ export function CollectionPage({ name, tab }: { name: string; tab: string }) {
     >
       <Tabs
         value={tab in TABS ? tab : 'sources'}
-        onChange={(value) => go(pathOf(name, value ?? ''))}
+        onChange={(value) => go(collectionPath(name, value ?? ''))}
         keepMounted={false}
       >
         <Tabs.List mb="md">

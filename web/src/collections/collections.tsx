@@ -7,12 +7,9 @@ import { useAnswer, useOperation } from '../api.ts';
 import { useMay } from '../me.tsx';
 import { bytes, count, When } from '../parts/amounts.tsx';
 import { Page, To } from '../parts/page.tsx';
+import { collectionPath } from '../parts/paths.ts';
 import { Rows } from '../parts/rows.tsx';
 import { Asked, Empty, Refusal } from '../parts/states.tsx';
-
-export function pathOf(name: string, tab = ''): string {
-  return `/collections/${encodeURIComponent(name)}${tab ? `/${tab}` : ''}`;
-}
 
 export function Collections() {
   const collections = useAnswer('collections.list', {}, { every: 10_000 });
@@ -46,7 +43,7 @@ function List({ items }: { items: readonly Collection[] }) {
       rows={items}
       keyOf={({ id }) => id}
       columns={[
-        { title: 'Name', cell: ({ name }) => <To href={pathOf(name)}>{name}</To> },
+        { title: 'Name', cell: ({ name }) => <To href={collectionPath(name)}>{name}</To> },
         { title: 'Sources', cell: ({ sources }) => count(sources), number: true },
         { title: 'Documents', cell: ({ documents }) => count(documents), number: true },
         { title: 'Size', cell: (each) => bytes(each.bytes), number: true },
@@ -64,7 +61,7 @@ function NewCollection() {
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     const made = await create.mutateAsync({ name: name.trim() });
-    go(pathOf(made.name));
+    go(collectionPath(made.name));
   };
   return (
     <form onSubmit={(event) => submit(event).catch(() => undefined)}>

@@ -9,9 +9,9 @@ import { bytes, plural, When } from '../parts/amounts.tsx';
 import { SourceState, typeName } from '../parts/badges.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { To } from '../parts/page.tsx';
+import { collectionPath, secretPath } from '../parts/paths.ts';
 import { Empty } from '../parts/states.tsx';
 import { Report } from '../secrets/secret-form.tsx';
-import { pathOf } from './collections.tsx';
 import { EditSchedule } from './edit-schedule.tsx';
 
 export function Sources({ collection, sources }: { collection: string; sources: readonly Source[] }) {
@@ -22,7 +22,7 @@ export function Sources({ collection, sources }: { collection: string; sources: 
         title="No source yet"
         action={
           may && (
-            <Button component={Link} href={pathOf(collection, 'add')}>
+            <Button component={Link} href={collectionPath(collection, 'add')}>
               Add documents
             </Button>
           )
@@ -54,7 +54,7 @@ function SourceCard({ source }: { source: Source }) {
             </Text>
             <Text size="sm" c="dimmed">
               {typeName(source.connectorType)} with{' '}
-              <To href={`/secrets/${encodeURIComponent(source.credentialId)}`}>{source.credentialId}</To>
+              <To href={secretPath(source.credentialId)}>{source.credentialId}</To>
             </Text>
           </Stack>
           <Group gap="xs">

@@ -6,6 +6,7 @@ import { useMay } from '../me.tsx';
 import { bytes, count, dateTime, duration } from '../parts/amounts.tsx';
 import { RunState } from '../parts/badges.tsx';
 import { Page, To } from '../parts/page.tsx';
+import { collectionPath } from '../parts/paths.ts';
 import { Facts } from '../parts/rows.tsx';
 import { Asked } from '../parts/states.tsx';
 import { type LiveRun, useLiveRun } from './events.ts';
@@ -59,7 +60,7 @@ function Told({ run, live }: { run: Run; live: LiveRun | null }) {
       <Group>
         <RunState state={run.state} />
         <Text className="path">
-          <To href={`/collections/${encodeURIComponent(run.collection)}`}>{run.collection}</To>: {run.path}
+          <To href={collectionPath(run.collection)}>{run.collection}</To>: {run.path}
         </Text>
       </Group>
       {run.error && (

@@ -7,6 +7,7 @@ import { plural, When } from '../parts/amounts.tsx';
 import { Ends, typeName } from '../parts/badges.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Page, To } from '../parts/page.tsx';
+import { collectionPath } from '../parts/paths.ts';
 import { Facts, Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
 import { SecretForm } from './secret-form.tsx';
@@ -104,7 +105,7 @@ function Described({ secret }: { secret: Secret }) {
           columns={[
             {
               title: 'Collection',
-              cell: ({ collection }) => <To href={`/collections/${encodeURIComponent(collection)}`}>{collection}</To>,
+              cell: ({ collection }) => <To href={collectionPath(collection)}>{collection}</To>,
             },
             { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
           ]}

@@ -7,6 +7,7 @@ import { useMay } from '../me.tsx';
 import { plural, When } from '../parts/amounts.tsx';
 import { Ends, typeName } from '../parts/badges.tsx';
 import { Page, To } from '../parts/page.tsx';
+import { secretPath } from '../parts/paths.ts';
 import { Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
 import { SecretForm } from './secret-form.tsx';
@@ -80,7 +81,7 @@ function List({ items }: { items: readonly Secret[] }) {
         rows={shown}
         keyOf={({ id }) => id}
         columns={[
-          { title: 'Credential ID', cell: ({ id }) => <To href={`/secrets/${encodeURIComponent(id)}`}>{id}</To> },
+          { title: 'Credential ID', cell: ({ id }) => <To href={secretPath(id)}>{id}</To> },
           { title: 'Type', cell: ({ connectorType }) => typeName(connectorType) },
           { title: 'Versions', cell: ({ versions }) => versions?.length ?? 'not told', number: true },
           { title: 'Newest', cell: (secret) => <When time={newest(secret)} none="not told" /> },

@@ -1,0 +1,16 @@
+/** A name out of a path; what nobody of ours has encoded is taken as it is. */
+export function nameIn(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+export function collectionPath(name: string, tab = ''): string {
+  return `/collections/${encodeURIComponent(name)}${tab ? `/${tab}` : ''}`;
+}
+
+export function secretPath(id: string): string {
+  return `/secrets/${encodeURIComponent(id)}`;
+}
