@@ -160,7 +160,7 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
     const { page } = browser;
     await browser.signIn(service.url, service.token);
     await page.goto(`${service.url}/secrets?new`);
-    await page.getByLabel('Connector type').last().selectOption('gcs');
+    await page.getByRole('combobox', { name: 'Connector type' }).selectOption('gcs');
     const file = {
       type: 'service_account',
       project_id: 'project',
