@@ -43,6 +43,13 @@ export class Service implements AsyncDisposable {
     this.token = /^(lgt_\S+)$/m.exec(out)?.[1] ?? this.token;
   }
 
+  /** Ends it and starts it with more in its environment, at the address that it had: others have been told of that. */
+  async again(more: Readonly<Record<string, string>>): Promise<void> {
+    await this.down();
+    Object.assign(this.deployment.environment, { LOCKGATE_PORT: new URL(this.url).port, ...more });
+    await this.up();
+  }
+
   /** Sends SIGTERM and waits for the end. Returns the exit code. */
   async down(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     const process = this.#process;

@@ -1,14 +1,11 @@
 import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
-import { CHUNK_BYTES, giveBack, takeChunk } from '../../src/contract/chunk-pool.ts';
+import { CHUNK_BYTES, takeChunk } from '../../src/contract/chunk-pool.ts';
+import { AHEAD_CHUNKS, ArrivingChunks } from './arriving-chunks.ts';
 import type { AnswerHeaders, RawRequest } from './messages.ts';
 
-/** Chunks that wait for the reader at the most; then the sender waits. */
-const AHEAD_CHUNKS = 2;
 const MAX_HEAD_BYTES = 64 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Of a source that is slow the reader has what there is after so long. */
-const PATIENCE_MS = 1000;
 
 interface Head {
   readonly status: number;
@@ -21,10 +18,9 @@ interface Head {
  * connection more for such a body costs nothing. HTTP/1.1 with a stated length and nothing else: `begun` is null for an answer of another
  * form, which is for others to ask for again.
  */
-export class LargeBody implements AsyncIterable<Uint8Array> {
+export class LargeBody extends ArrivingChunks {
   readonly begun: Promise<Head | null>;
   readonly #socket: Socket;
-  readonly #full: Buffer[] = [];
   /** Of the head what has come, until it is whole. */
   #head: Buffer | null = Buffer.alloc(0);
   #filling: Buffer = takeChunk();
@@ -32,11 +28,10 @@ export class LargeBody implements AsyncIterable<Uint8Array> {
   /** Of what is filled, the reader has this already. */
   #taken = 0;
   #left = 0;
-  #end: { readonly error: unknown } | 'done' | null = null;
   readonly #begin: PromiseWithResolvers<Head | null>;
-  #wake: () => void = () => undefined;
 
   constructor(origin: URL, lookup: LookupFunction | undefined, request: RawRequest, signal: AbortSignal) {
+    super();
     this.#begin = Promise.withResolvers<Head | null>();
     this.begun = this.#begin.promise;
     this.begun.catch(() => undefined);
@@ -74,7 +69,7 @@ export class LargeBody implements AsyncIterable<Uint8Array> {
   /** Where the next bytes go. */
   #room(): Buffer {
     if (this.#filled === CHUNK_BYTES) {
-      this.#full.push(this.#filling.subarray(this.#taken));
+      this.full.push(this.#filling.subarray(this.#taken));
       this.#filling = takeChunk();
       this.#filled = 0;
       this.#taken = 0;
@@ -84,7 +79,7 @@ export class LargeBody implements AsyncIterable<Uint8Array> {
 
   /** Whether more may come at once. */
   #received(bytes: number): boolean {
-    if (this.#end) return false;
+    if (this.end) return false;
     return this.#head ? this.#readHead(this.#filling.subarray(0, bytes)) : this.#count(bytes);
   }
 
@@ -116,65 +111,38 @@ export class LargeBody implements AsyncIterable<Uint8Array> {
     this.#filled += wanted;
     this.#left -= wanted;
     if (this.#left === 0) this.#finish('done');
-    else if (this.#filled === CHUNK_BYTES) this.#wake();
-    const waiting = this.#full.length + Number(this.#filled === CHUNK_BYTES);
-    return this.#end === null && waiting < AHEAD_CHUNKS;
+    else if (this.#filled === CHUNK_BYTES) this.wake();
+    const waiting = this.full.length + Number(this.#filled === CHUNK_BYTES);
+    return this.end === null && waiting < AHEAD_CHUNKS;
   }
 
   #finish(end: { readonly error: unknown } | 'done'): void {
-    if (!this.#end) {
-      this.#end = end;
+    if (!this.end) {
+      this.end = end;
       if (end !== 'done') this.#begin.reject(end.error);
       // From now on nothing is written into any chunk.
       this.#socket?.destroy();
     }
-    this.#wake();
+    this.wake();
   }
 
   destroy(): void {
     this.#finish('done');
-    for (const chunk of this.#full.splice(0)) giveBack(chunk);
+    this.giveBackFull();
     this.#taken = this.#filled;
   }
 
-  /** What there is for the reader now; null: it has to wait. */
-  #take(isLate: boolean): Buffer | null {
-    const full = this.#full.shift();
+  protected take(isLate: boolean): Buffer | null {
+    const full = this.full.shift();
     if (full) {
-      if (!this.#end) this.#socket.resume();
+      if (!this.end) this.#socket.resume();
       return full;
     }
-    if (this.#filled === this.#taken || !(this.#end || isLate)) return null;
+    if (this.#filled === this.#taken || !(this.end || isLate)) return null;
     const rest = this.#filling.subarray(this.#taken, this.#filled);
     this.#taken = this.#filled;
     // While more is expected the kernel writes on behind it, so it cannot be given back by whoever reads.
-    return this.#end ? rest : Buffer.from(rest);
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    try {
-      for (let isLate = false; ; ) {
-        const chunk = this.#take(isLate);
-        isLate = false;
-        if (chunk) yield chunk;
-        else if (this.#end === 'done') return;
-        else if (this.#end) throw this.#end.error;
-        else isLate = await this.#more();
-      }
-    } finally {
-      this.destroy();
-    }
-  }
-
-  /** Resolves when there is something to be looked at; true: because it takes long. */
-  #more(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const late = setTimeout(() => resolve(true), PATIENCE_MS);
-      this.#wake = () => {
-        clearTimeout(late);
-        resolve(false);
-      };
-    });
+    return this.end ? rest : Buffer.from(rest);
   }
 }
 

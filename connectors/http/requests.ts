@@ -3,13 +3,10 @@ import { type Dispatcher, Pool } from 'undici';
 import { CHUNK_BYTES, giveBack, takeChunk } from '../../src/contract/chunk-pool.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Body } from '../../src/contract/object-store.ts';
+import { AHEAD_CHUNKS, ArrivingChunks } from './arriving-chunks.ts';
 import { LargeBody } from './large-body.ts';
 import type { Answer, AnswerHeaders, RawRequest } from './messages.ts';
 
-/** Chunks that a stream holds at the most before its reader has taken one; then the sender waits. */
-const AHEAD_CHUNKS = 2;
-/** Of a source that is slow the reader has what there is after so long. */
-const PATIENCE_MS = 1000;
 /** What is smaller does not hold the memory of a chunk. */
 const SMALL_BYTES = CHUNK_BYTES / 8;
 /** A body of so many bytes has a connection of its own. */
@@ -86,33 +83,30 @@ export class Requests {
  * An answer as it comes, put together into large chunks of the pool. What has arrived when its reader asks is one chunk, but while more
  * than that is to come a chunk is filled first: large bodies come in large ones.
  */
-class ArrivingBody implements Body {
+class ArrivingBody extends ArrivingChunks {
   readonly begun: Promise<{ status: number; headers: AnswerHeaders }>;
   readonly handler: Dispatcher.DispatchHandler;
-  readonly #full: Buffer[] = [];
   #filling: Buffer | null = null;
   #filled = 0;
   /** Bytes that the answer says are still to come. */
   #left = 0;
-  #end: { error: unknown } | 'done' | null = null;
   #controller: Dispatcher.DispatchController | null = null;
-  #wake: () => void = () => undefined;
-  #isLate = false;
 
   constructor(signal: AbortSignal) {
+    super();
     const { promise, resolve, reject } = Promise.withResolvers<Awaited<ArrivingBody['begun']>>();
     this.begun = promise;
     promise.catch(() => undefined);
     const abort = () => this.#controller?.abort(signal.reason);
     const ended = (end: { error: unknown } | 'done') => {
-      this.#end ??= end;
+      this.end ??= end;
       signal.removeEventListener('abort', abort);
-      this.#wake();
+      this.wake();
     };
     this.handler = {
       onRequestStart: (controller) => {
         this.#controller = controller;
-        if (signal.aborted || this.#end) controller.abort(signal.reason ?? new Error('given up'));
+        if (signal.aborted || this.end) controller.abort(signal.reason ?? new Error('given up'));
         else signal.addEventListener('abort', abort, { once: true });
       },
       onResponseStart: (_controller, status, headers) => {
@@ -121,8 +115,8 @@ class ArrivingBody implements Body {
       },
       onResponseData: (controller, bytes) => {
         this.#put(bytes);
-        if (this.#full.length >= AHEAD_CHUNKS) controller.pause();
-        if (this.#full.length > 0 || this.#left <= 0) this.#wake();
+        if (this.full.length >= AHEAD_CHUNKS) controller.pause();
+        if (this.full.length > 0 || this.#left <= 0) this.wake();
       },
       onResponseEnd: () => ended('done'),
       onResponseError: (_controller, error) => {
@@ -140,20 +134,19 @@ class ArrivingBody implements Body {
       from += copied;
       this.#filled += copied;
       if (this.#filled < CHUNK_BYTES) continue;
-      this.#full.push(this.#filling);
+      this.full.push(this.#filling);
       this.#filling = null;
       this.#filled = 0;
     }
   }
 
-  /** What there is for the reader now; null: it has to wait. */
-  #take(): Buffer | null {
-    const full = this.#full.shift();
+  protected take(isLate: boolean): Buffer | null {
+    const full = this.full.shift();
     if (full) {
-      if (this.#full.length === AHEAD_CHUNKS - 1) this.#controller?.resume();
+      if (this.full.length === AHEAD_CHUNKS - 1) this.#controller?.resume();
       return full;
     }
-    if (!this.#filling || (this.#left > 0 && !this.#end && !this.#isLate)) return null;
+    if (!this.#filling || (this.#left > 0 && !this.end && !isLate)) return null;
     const chunk = this.#filling;
     const rest = chunk.subarray(0, this.#filled);
     this.#filling = null;
@@ -164,42 +157,14 @@ class ArrivingBody implements Body {
     return copy;
   }
 
-  #more(): Promise<void> {
-    return new Promise((resolve) => {
-      const late = setTimeout(() => {
-        this.#isLate = true;
-        resolve();
-      }, PATIENCE_MS);
-      this.#wake = () => {
-        clearTimeout(late);
-        resolve();
-      };
-    });
-  }
-
   destroy(): void {
-    for (const chunk of this.#full.splice(0)) giveBack(chunk);
+    this.giveBackFull();
     if (this.#filling) giveBack(this.#filling);
     this.#filling = null;
     this.#filled = 0;
-    if (this.#end) return;
-    this.#end = 'done';
+    if (this.end) return;
+    this.end = 'done';
     this.#controller?.abort(new Error('given up'));
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    try {
-      for (;;) {
-        const chunk = this.#take();
-        this.#isLate = false;
-        if (chunk) yield chunk;
-        else if (this.#end === 'done') return;
-        else if (this.#end) throw this.#end.error;
-        else await this.#more();
-      }
-    } finally {
-      this.destroy();
-    }
   }
 }
 

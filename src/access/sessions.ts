@@ -1,15 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Queryable } from '../contract/database.ts';
-import type { Role } from './roles.ts';
+import type { OidcIdentity } from './oidc.ts';
 import { hashOf, type TokenRecord } from './tokens.ts';
 
 /** Who signed in with a browser: the holder of a token, or somebody whom an issuer knows. */
-export type SessionHolder =
-  | { readonly token: Pick<TokenRecord, 'id' | 'name' | 'workspace' | 'role'> }
-  | {
-      readonly subject: string;
-      readonly grants: readonly { readonly workspace: string; readonly role: Role }[];
-    };
+export type SessionHolder = { readonly token: Pick<TokenRecord, 'id' | 'name' | 'workspace' | 'role'> } | OidcIdentity;
 
 /** A working day; then one signs in again. */
 export const SESSION_HOURS = 12;
@@ -30,9 +25,7 @@ export async function createSession(db: Queryable, holder: SessionHolder): Promi
 
 /** Whose session it is; null when it is unknown or over, or its token was revoked or has ended. */
 export async function findSession(db: Queryable, words: string): Promise<SessionHolder | null> {
-  const [found] = await db.query<
-    TokenRecord & { tokenId: string | null; subject: string; grants: { workspace: string; role: Role }[] }
-  >(
+  const [found] = await db.query<TokenRecord & OidcIdentity & { tokenId: string | null }>(
     `select s.token_id as "tokenId", s.subject, s.grants, t.id, t.name, t.workspace, t.role
        from lockgate.session s left join lockgate.api_token t on t.id = s.token_id
       where s.hash = $1 and s.expires_at > now() and t.revoked_at is null

@@ -3,7 +3,7 @@ import { InputError } from '../contract/errors.ts';
 import { Secret } from '../contract/secret.ts';
 import type { App } from '../main.ts';
 import { exportSecrets, importSecrets } from '../secrets/bundle.ts';
-import { type KeyFiles, linesOf, readRecipient } from '../secrets/file/keys.ts';
+import { linesOf, readRecipient } from '../secrets/file/keys.ts';
 import { rekey as rekeyFiles } from '../secrets/file/rekey.ts';
 import { readInput, readText } from './input.ts';
 import { type Globals, plural, print, printJson } from './present.ts';
@@ -14,18 +14,12 @@ const MAX_BUNDLE_BYTES = 512 * 1024 * 1024;
 /** The key pair of the `file` secret manager, before the first secret: so that the identity never is where secrets are added. */
 export function makeKeys(globals: Globals, options: { manager?: string }): Promise<void> {
   return withApp(async (app) => {
-    const { settings } = fileManagerOf(app, options.manager);
-    const recipient = await readRecipient(settings);
-    if (globals.json) return printJson({ recipient, ...pick(settings) });
-    print(`Secrets are sealed to ${recipient}, which is in ${settings.recipientFile}.`);
-    print(
-      `What opens them is ${settings.identityFile}. Only workers need it; keep a copy where nobody else can read it.`,
-    );
+    const { recipientFile, identityFile } = fileManagerOf(app, options.manager).settings;
+    const recipient = await readRecipient({ recipientFile, identityFile });
+    if (globals.json) return printJson({ recipient, recipientFile, identityFile });
+    print(`Secrets are sealed to ${recipient}, which is in ${recipientFile}.`);
+    print(`What opens them is ${identityFile}. Only workers need it; keep a copy where nobody else can read it.`);
   });
-}
-
-function pick({ recipientFile, identityFile }: KeyFiles): KeyFiles {
-  return { recipientFile, identityFile };
 }
 
 function fileManagerOf(app: App, given: string | undefined) {

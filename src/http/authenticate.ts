@@ -1,5 +1,5 @@
 import type { OidcIdentity } from '../access/oidc.ts';
-import { permissionsOf, type Role } from '../access/roles.ts';
+import { permissionsOf } from '../access/roles.ts';
 import { findSession } from '../access/sessions.ts';
 import { findByToken, type TokenRecord } from '../access/tokens.ts';
 import { workspaceExists } from '../collections/workspaces.ts';
@@ -57,7 +57,7 @@ export function authenticator({ db, oidc, defaultWorkspace }: AuthenticateParts)
   }
 }
 
-type Grants = readonly { readonly workspace: string; readonly role: Role }[];
+type Grants = OidcIdentity['grants'];
 
 function ofToken({
   id,

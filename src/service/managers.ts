@@ -55,7 +55,7 @@ export function managerOperations(
       };
     },
     'managers.register': async (caller, { name, url, opener, ...more }) => {
-      const given = { backend: 'vault', address: url, ...definedOf(more) };
+      const given = { backend: 'vault', address: url, ...more };
       const { backend } = await registerManager(partsFor(caller), name, given, new Secret(opener));
       return { name, backend };
     },
@@ -118,8 +118,4 @@ function assertFree(declared: DeclaredManagers, name: string): void {
     );
   if (declared.byName.has(name) || name === 'default')
     throw new InputError('name_taken', `The deployment itself has a secret manager "${name}".`, 'Choose another name.');
-}
-
-function definedOf(given: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }

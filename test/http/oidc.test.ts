@@ -24,13 +24,11 @@ beforeAll(async () => {
 `,
   );
   service = await Service.start();
-  await service.down();
-  Object.assign(service.deployment.environment, {
+  await service.again({
     LOCKGATE_OIDC_ISSUER: issuer.endpoint,
     LOCKGATE_OIDC_AUDIENCE: 'lockgate',
     LOCKGATE_OIDC_RULES: join(folder, 'rules.yaml'),
   });
-  await service.up();
 }, 60_000);
 afterAll(async () => {
   await service[Symbol.asyncDispose]();

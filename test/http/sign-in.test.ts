@@ -22,11 +22,7 @@ beforeAll(async () => {
     '- { claim: groups, value: data-team, workspace: default, role: editor }\n',
   );
   service = await Service.start();
-  // The port must be known before: the issuer sends people back to it.
-  const { port } = new URL(service.url);
-  await service.down();
-  Object.assign(service.deployment.environment, {
-    LOCKGATE_PORT: port,
+  await service.again({
     LOCKGATE_PUBLIC_URL: service.url,
     LOCKGATE_OIDC_ISSUER: issuer.endpoint,
     LOCKGATE_OIDC_AUDIENCE: 'lockgate',
@@ -34,7 +30,6 @@ beforeAll(async () => {
     LOCKGATE_OIDC_CLIENT_ID: 'lockgate-pages',
     LOCKGATE_OIDC_CLIENT_SECRET_FILE: join(folder, 'secret'),
   });
-  await service.up();
 }, 60_000);
 afterAll(async () => {
   await service[Symbol.asyncDispose]();

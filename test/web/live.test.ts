@@ -21,17 +21,13 @@ describe.skipIf(!EXECUTABLE)('a service as an organisation has it', () => {
     );
     service = await Service.start();
     await service.client().call('workspaces.create', { id: 'finance' });
-    const { port } = new URL(service.url);
-    await service.down();
-    Object.assign(service.deployment.environment, {
-      LOCKGATE_PORT: port,
+    await service.again({
       LOCKGATE_PUBLIC_URL: service.url,
       LOCKGATE_OIDC_ISSUER: issuer.endpoint,
       LOCKGATE_OIDC_AUDIENCE: 'lockgate',
       LOCKGATE_OIDC_RULES: join(folder, 'rules.yaml'),
       LOCKGATE_OIDC_CLIENT_ID: 'lockgate-pages',
     });
-    await service.up();
     const { s3 } = service.deployment;
     for (let i = 0; i < 60; i++) s3.put('docs', `doc ${i}.txt`, 'x'.repeat(2000), { contentType: 'text/plain' });
     const { call } = service.client();

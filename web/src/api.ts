@@ -1,6 +1,7 @@
 import endpoints from 'virtual:endpoints';
 import { notifications } from '@mantine/notifications';
 import { QueryCache, QueryClient, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { answerOf, createTransport } from '../../src/client/transport.ts';
 import type { Answer, Given, OperationName } from '../../src/contract/api/index.ts';
 import { LockgateError } from '../../src/contract/errors.ts';
@@ -77,6 +78,29 @@ export function useOperation<K extends OperationName>(name: K, { quiet = false }
       if (!quiet) tellRefusal(error);
     },
   });
+}
+
+/**
+ * Has something done whose answer is shown where it was asked for. `until`: how long the last answer stays, unless another comes.
+ */
+export function useAttempt<Given, T>(work: (given: Given) => Promise<T>, until: 'start' | 'refusal' | 'answer') {
+  const [answer, setAnswer] = useState<T | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  const start = async (given: Given) => {
+    setBusy(true);
+    setError(null);
+    if (until === 'start') setAnswer(null);
+    try {
+      setAnswer(await work(given));
+    } catch (problem) {
+      if (until === 'refusal') setAnswer(null);
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { answer, error, busy, start };
 }
 
 export function tellRefusal(error: unknown): void {

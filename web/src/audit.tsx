@@ -1,8 +1,9 @@
 import { Alert, Button, Card, Group, NativeSelect, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useState } from 'react';
 import { useSearch } from 'wouter';
-import { type Answer, call, useAnswer } from './api.ts';
+import { type Answer, call, useAnswer, useAttempt } from './api.ts';
 import { bytes, count, dateTime, plural, When } from './parts/amounts.tsx';
+import { PATH } from './parts/columns.tsx';
 import { Page, To } from './parts/page.tsx';
 import { Facts, Rows } from './parts/rows.tsx';
 import { Asked, Empty, Refusal } from './parts/states.tsx';
@@ -32,24 +33,11 @@ export function Audit() {
 }
 
 function Verify() {
-  const [found, setFound] = useState<Answer<'audit.verify'> | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-  const verify = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      setFound(await call('audit.verify', {}));
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  };
+  const { answer: found, error, busy, start: verify } = useAttempt(() => call('audit.verify', {}), 'answer');
   return (
     <Stack gap="xs">
       <Group>
-        <Button variant="default" loading={busy} onClick={verify}>
+        <Button variant="default" loading={busy} onClick={() => verify(undefined)}>
           Verify the log
         </Button>
       </Group>
@@ -163,7 +151,7 @@ function Radius({ found }: { found: Answer<'audit.blast'> }) {
               title: 'Run',
               cell: ({ id, startedAt }) => <To href={`/runs/${id}`}>{startedAt ? dateTime(startedAt) : id}</To>,
             },
-            { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
+            PATH,
             { title: 'Version', cell: ({ credentialVersion }) => credentialVersion ?? '' },
             { title: 'Documents', cell: ({ documents }) => count(documents), number: true },
             { title: 'Bytes', cell: (run) => bytes(run.bytes), number: true },

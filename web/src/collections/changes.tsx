@@ -1,7 +1,8 @@
 import { Badge, Button, Group, Text } from '@mantine/core';
 import { useState } from 'react';
 import { useAnswer } from '../api.ts';
-import { bytes, count, When } from '../parts/amounts.tsx';
+import { count, When } from '../parts/amounts.tsx';
+import { PATH, SIZE } from '../parts/columns.tsx';
 import { Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
 
@@ -35,8 +36,8 @@ export function Changes({ collection, last }: { collection: string; last: number
                   </Badge>
                 ),
               },
-              { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
-              { title: 'Size', cell: ({ size }) => bytes(size), number: true },
+              PATH,
+              SIZE,
               { title: 'When', cell: ({ at }) => <When time={at} /> },
             ]}
           />

@@ -29,7 +29,7 @@ export function Collections() {
           )
         }
       </Asked>
-      <Modal opened={opened} onClose={close} title="New collection" closeButtonProps={{ 'aria-label': 'Close' }}>
+      <Modal opened={opened} onClose={close} title="New collection">
         <NewCollection />
       </Modal>
     </Page>

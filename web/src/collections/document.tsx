@@ -4,6 +4,7 @@ import type { Document } from '../answers.ts';
 import { useAnswer } from '../api.ts';
 import { bytes, dateTime } from '../parts/amounts.tsx';
 import { Boundary } from '../parts/boundary.tsx';
+import { SIZE } from '../parts/columns.tsx';
 import { Facts, Rows } from '../parts/rows.tsx';
 import { Asked } from '../parts/states.tsx';
 
@@ -18,7 +19,6 @@ export function DocumentDrawer({ document, onClose }: { document: Document | nul
       title={document?.path.split('/').at(-1) ?? ''}
       position="right"
       size="xl"
-      closeButtonProps={{ 'aria-label': 'Close' }}
     >
       {document && <Details document={document} />}
     </Drawer>
@@ -81,7 +81,7 @@ function History({ id }: { id: string }) {
                 ),
               },
               { title: 'When', cell: ({ at }) => dateTime(at) },
-              { title: 'Size', cell: ({ size }) => bytes(size), number: true },
+              SIZE,
               { title: 'SHA-256', cell: ({ sha256 }) => <code>{sha256.slice(0, 12)}</code> },
             ]}
           />

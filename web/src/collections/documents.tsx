@@ -3,7 +3,8 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { useState } from 'react';
 import type { Document } from '../answers.ts';
 import { type Given, useAnswer } from '../api.ts';
-import { bytes, plural, When } from '../parts/amounts.tsx';
+import { plural, When } from '../parts/amounts.tsx';
+import { MODIFIED, SIZE } from '../parts/columns.tsx';
 import { Pager, usePages } from '../parts/pager.tsx';
 import { Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
@@ -127,8 +128,8 @@ function List({ items, onOpen }: { items: readonly Document[]; onOpen: (document
           ),
         },
         { title: 'Type', cell: ({ contentType }) => contentType ?? 'not told' },
-        { title: 'Size', cell: ({ size }) => bytes(size), number: true },
-        { title: 'Modified', cell: ({ modifiedAt }) => <When time={modifiedAt} /> },
+        SIZE,
+        MODIFIED,
         { title: 'Stored', cell: ({ storedAt }) => <When time={storedAt} /> },
       ]}
     />

@@ -14,14 +14,7 @@ interface EditProps {
 
 export function EditSchedule({ source, opened, onClose }: EditProps) {
   return (
-    <Drawer
-      opened={opened}
-      onClose={onClose}
-      title="Schedule and filters"
-      position="right"
-      size="lg"
-      closeButtonProps={{ 'aria-label': 'Close' }}
-    >
+    <Drawer opened={opened} onClose={onClose} title="Schedule and filters" position="right" size="lg">
       <Form source={source} onClose={onClose} />
     </Drawer>
   );

@@ -2,7 +2,8 @@ import { Button, Group, Stack } from '@mantine/core';
 import type { Failure } from '../answers.ts';
 import { tellDone, useAnswer, useOperation } from '../api.ts';
 import { useMay } from '../me.tsx';
-import { bytes, plural, When } from '../parts/amounts.tsx';
+import { plural, When } from '../parts/amounts.tsx';
+import { PATH, SIZE } from '../parts/columns.tsx';
 import { Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
 
@@ -57,10 +58,10 @@ export function FailureRows({ items }: { items: readonly Failure[] }) {
       rows={items}
       keyOf={({ sourceId, key }) => `${sourceId} ${key}`}
       columns={[
-        { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
+        PATH,
         { title: 'Why', cell: ({ message }) => <span className="path">{message}</span> },
         { title: 'What to do', cell: ({ code }) => WHAT_TO_DO[code] ?? 'It is tried again by itself.' },
-        { title: 'Size', cell: ({ size }) => bytes(size), number: true },
+        SIZE,
         { title: 'Tries', cell: ({ attempts }) => attempts, number: true },
         { title: 'Last', cell: ({ lastAt }) => <When time={lastAt} /> },
         {

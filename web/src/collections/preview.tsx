@@ -1,7 +1,7 @@
 import { Alert, Button, Group, Stack, Tabs, Text } from '@mantine/core';
-import { useState } from 'react';
-import { type Answer, call, type Given } from '../api.ts';
-import { bytes, count, plural, When } from '../parts/amounts.tsx';
+import { type Answer, call, type Given, useAttempt } from '../api.ts';
+import { bytes, count, plural } from '../parts/amounts.tsx';
+import { MODIFIED, PATH, SIZE } from '../parts/columns.tsx';
 import { Rows } from '../parts/rows.tsx';
 import { Refusal } from '../parts/states.tsx';
 
@@ -16,21 +16,12 @@ interface PreviewProps {
 
 /** Has a worker look what lies there, before anything is kept. */
 export function Preview({ collection, place, onPath }: PreviewProps) {
-  const [found, setFound] = useState<{ readonly place: Place; readonly answer: Found } | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-  const look = async (at: Place) => {
-    setBusy(true);
-    setError(null);
-    try {
-      setFound({ place: at, answer: await call('sources.preview', { collection, ...at }) });
-    } catch (problem) {
-      setFound(null);
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  };
+  const {
+    answer,
+    error,
+    busy,
+    start: look,
+  } = useAttempt((at: Place) => call('sources.preview', { collection, ...at }), 'refusal');
   const into = (folder: string) => {
     const path = `${place.path.replace(/\/+$/, '')}/${folder}`;
     onPath(path);
@@ -48,7 +39,7 @@ export function Preview({ collection, place, onPath }: PreviewProps) {
         </Text>
       </Group>
       {error !== null && <Refusal error={error} />}
-      {found && <Findings answer={found.answer} onFolder={into} />}
+      {answer && <Findings answer={answer} onFolder={into} />}
     </Stack>
   );
 }
@@ -98,11 +89,7 @@ function Lists({ answer: { matches, dropped, folders }, onFolder }: FindingsProp
           label="What would be documents"
           rows={matches}
           keyOf={({ path }) => path}
-          columns={[
-            { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
-            { title: 'Size', cell: ({ size }) => bytes(size), number: true },
-            { title: 'Modified', cell: ({ modifiedAt }) => <When time={modifiedAt} /> },
-          ]}
+          columns={[PATH, SIZE, MODIFIED]}
         />
       </Tabs.Panel>
       <Tabs.Panel value="dropped">
@@ -111,11 +98,7 @@ function Lists({ answer: { matches, dropped, folders }, onFolder }: FindingsProp
           label="What is left out"
           rows={dropped}
           keyOf={({ path }) => path}
-          columns={[
-            { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
-            { title: 'Size', cell: ({ size }) => bytes(size), number: true },
-            { title: 'Why', cell: ({ reason }) => reason },
-          ]}
+          columns={[PATH, SIZE, { title: 'Why', cell: ({ reason }) => reason }]}
         />
       </Tabs.Panel>
       <Tabs.Panel value="folders">

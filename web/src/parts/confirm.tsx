@@ -19,7 +19,7 @@ export function Confirm({ title, children, does, onConfirm, trigger, harmless = 
   return (
     <>
       {trigger(open)}
-      <Modal opened={opened} onClose={close} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
+      <Modal opened={opened} onClose={close} title={title}>
         <Stack>
           <div>{children}</div>
           <Group justify="flex-end">

@@ -1,5 +1,6 @@
 import { useAnswer } from '../api.ts';
-import { bytes, plural, When } from '../parts/amounts.tsx';
+import { plural } from '../parts/amounts.tsx';
+import { MODIFIED, PATH, SIZE } from '../parts/columns.tsx';
 import { Pager, usePages } from '../parts/pager.tsx';
 import { Rows } from '../parts/rows.tsx';
 import { Asked } from '../parts/states.tsx';
@@ -16,11 +17,7 @@ export function Removals({ id }: { id: string }) {
             label="What would be removed"
             rows={items}
             keyOf={(document) => document.id}
-            columns={[
-              { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
-              { title: 'Size', cell: ({ size }) => bytes(size), number: true },
-              { title: 'Modified', cell: ({ modifiedAt }) => <When time={modifiedAt} /> },
-            ]}
+            columns={[PATH, SIZE, MODIFIED]}
           />
           <Pager pages={pages} next={nextCursor} words={plural(total, 'document')} />
         </>

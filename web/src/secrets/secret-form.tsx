@@ -1,6 +1,6 @@
 import { Alert, Button, Group, NativeSelect, Stack, Text, Textarea, TextInput } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
-import { type Answer, call, LockgateError, tellDone, useAnswer, useOperation } from '../api.ts';
+import { type Answer, call, LockgateError, tellDone, useAnswer, useAttempt, useOperation } from '../api.ts';
 import { typeName } from '../parts/badges.tsx';
 import { Asked, Refusal } from '../parts/states.tsx';
 import { CredentialFields } from './credential-fields.tsx';
@@ -189,28 +189,16 @@ interface TrialProps {
 /** Has a worker use the credential before it is kept. */
 function Trial({ type, credential, manager }: TrialProps) {
   const [path, setPath] = useState('');
-  const [report, setReport] = useState<Answer<'secrets.try'> | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-  const tryIt = async () => {
-    setBusy(true);
-    setReport(null);
-    setError(null);
-    try {
-      setReport(
-        await call('secrets.try', {
-          type,
-          credential: credential(),
-          path: path.trim(),
-          ...(manager ? { manager } : {}),
-        }),
-      );
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  };
+  const {
+    answer: report,
+    error,
+    busy,
+    start: tryIt,
+  } = useAttempt(
+    async () =>
+      call('secrets.try', { type, credential: credential(), path: path.trim(), ...(manager ? { manager } : {}) }),
+    'start',
+  );
   return (
     <Stack gap="xs">
       <Group align="flex-end" wrap="nowrap">
@@ -221,7 +209,7 @@ function Trial({ type, credential, manager }: TrialProps) {
           value={path}
           onChange={(event) => setPath(event.currentTarget.value)}
         />
-        <Button variant="default" onClick={tryIt} loading={busy} disabled={path.trim() === ''}>
+        <Button variant="default" onClick={() => tryIt(undefined)} loading={busy} disabled={path.trim() === ''}>
           Test connection
         </Button>
       </Group>

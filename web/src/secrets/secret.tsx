@@ -5,6 +5,7 @@ import { type Answer, tellDone, useAnswer, useOperation } from '../api.ts';
 import { useMay } from '../me.tsx';
 import { plural, When } from '../parts/amounts.tsx';
 import { Ends, typeName } from '../parts/badges.tsx';
+import { PATH } from '../parts/columns.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Page, To } from '../parts/page.tsx';
 import { collectionPath } from '../parts/paths.ts';
@@ -65,14 +66,7 @@ function Actions({ secret }: { secret: Secret }) {
           </Stack>
         )}
       </Confirm>
-      <Drawer
-        opened={opened}
-        onClose={close}
-        title={`New version of ${id}`}
-        position="right"
-        size="lg"
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Drawer opened={opened} onClose={close} title={`New version of ${id}`} position="right" size="lg">
         <SecretForm known={{ id, type: connectorType as 's3' }} onSaved={close} />
       </Drawer>
     </>
@@ -107,7 +101,7 @@ function Described({ secret }: { secret: Secret }) {
               title: 'Collection',
               cell: ({ collection }) => <To href={collectionPath(collection)}>{collection}</To>,
             },
-            { title: 'Path', cell: ({ path }) => <span className="path">{path}</span> },
+            PATH,
           ]}
         />
       )}

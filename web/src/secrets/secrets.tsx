@@ -27,14 +27,7 @@ export function Secrets() {
       actions={add}
     >
       <Asked of={secrets}>{({ items }) => (items.length === 0 ? <None add={add} /> : <List items={items} />)}</Asked>
-      <Drawer
-        opened={open && may}
-        onClose={() => go('/secrets')}
-        title="New secret"
-        position="right"
-        size="lg"
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Drawer opened={open && may} onClose={() => go('/secrets')} title="New secret" position="right" size="lg">
         <SecretForm onSaved={() => go('/secrets')} />
       </Drawer>
     </Page>
