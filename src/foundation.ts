@@ -25,10 +25,12 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
   const log = createLog(config.logLevel ?? defaultLogLevel, (text) => liveValues.scrub(text));
   const audit = fileAuditLog(config.audit, systemClock.now);
   const closing: (() => PromiseLike<void>)[] = [];
+  const begun = new Set<Promise<unknown>>();
   const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {
     let opened: Promise<T> | undefined;
     return () => {
       opened ??= open();
+      begun.add(opened);
       return opened;
     };
   };
@@ -60,6 +62,7 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
     [Symbol.asyncDispose]: async () => {
       // How it is left matters less than that everything is.
       await content?.then((store) => store.close?.()).catch(() => undefined);
+      await Promise.allSettled(begun);
       for (const close of closing) await close();
     },
   };

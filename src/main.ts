@@ -4,11 +4,11 @@ import { ChangeWatch } from './collections/change-watch.ts';
 import { findManager } from './collections/managers.ts';
 import { noteSecretWait } from './collections/runs.ts';
 import type { Place, SourceRecord } from './collections/sources.ts';
-import { aboutOf, type Config } from './config.ts';
+import { aboutOf } from './config.ts';
 import type { Egress } from './contract/connector.ts';
 import type { AuditEvent, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
 import { type Credentials, openCredentials } from './credentials.ts';
-import { type Foundation, openFoundation } from './foundation.ts';
+import type { Foundation } from './foundation.ts';
 import { type CrawlEnd, type CrawlParts, crawl, help } from './jobs/crawl.ts';
 import { joinCrew } from './jobs/crew.ts';
 import { Limits, type SourceParts } from './jobs/open-source.ts';
@@ -49,9 +49,8 @@ export interface App extends Foundation {
 }
 
 /** Chooses the implementations that the configuration asks for. */
-export function openApp(config: Config, defaultLogLevel: NonNullable<Config['logLevel']> = 'silent'): App {
-  const foundation = openFoundation(config, defaultLogLevel);
-  const { audit, database, queue, content, log } = foundation;
+export function openApp(foundation: Foundation): App {
+  const { config, audit, database, queue, content, log } = foundation;
   const egress = createEgress(config.allowedEndpoints);
   const runtime = { clock: systemClock, egress, ambient: config.ambientCredentials };
   const limits = new Limits(systemClock);

@@ -23,22 +23,25 @@ interface PutOptions {
 }
 
 export function put(globals: Globals, id: string, options: PutOptions): Promise<void> {
-  return withSession(async ({ app, remote }) => {
-    const usage = 'lockgate secrets put <id> --type <type> < credential.json';
-    const credential = parseJson(await readSecret(options.file, usage));
-    const metadata = metadataOf(options);
-    const { type, manager } = options;
-    const info =
-      type === 'database'
-        ? await putDatabase(app, id, credential, metadata, manager)
-        : app
-          ? await putCredential(app.secrets(manager), id, type, credential, metadata)
-          : await remote.putSecret({ id, type, ...(manager ? { manager } : {}), ...metadata }, credential);
-    if (globals.json) return printJson(info);
-    print(`Stored ${id}, version ${info.versions?.[0]?.version}, for ${describeType(type)}.`);
-    if (hasReferences(credential)) print('Its fields are put together, and checked, when it is used.');
-    if (info.expiresAt) print(`It ends ${info.expiresAt}.`);
-  });
+  return withSession(
+    async ({ app, remote }) => {
+      const usage = 'lockgate secrets put <id> --type <type> < credential.json';
+      const credential = parseJson(await readSecret(options.file, usage));
+      const metadata = metadataOf(options);
+      const { type, manager } = options;
+      const info =
+        type === 'database'
+          ? await putDatabase(app, id, credential, metadata, manager)
+          : app
+            ? await putCredential(app.secrets(manager), id, type, credential, metadata)
+            : await remote.putSecret({ id, type, ...(manager ? { manager } : {}), ...metadata }, credential);
+      if (globals.json) return printJson(info);
+      print(`Stored ${id}, version ${info.versions?.[0]?.version}, for ${describeType(type)}.`);
+      if (hasReferences(credential)) print('Its fields are put together, and checked, when it is used.');
+      if (info.expiresAt) print(`It ends ${info.expiresAt}.`);
+    },
+    { opensDatabase: false },
+  );
 }
 
 /** What opens the deployment's own database is not for the service to take in. */

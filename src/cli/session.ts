@@ -15,10 +15,16 @@ export type Session =
   | { readonly call: Call; readonly app: App; readonly remote: null }
   | { readonly call: Call; readonly app: null; readonly remote: LockgateClient };
 
+interface Opening {
+  readonly logLevel?: NonNullable<Config['logLevel']>;
+  /** Whether it is sure to be needed: then it is opened while the rest is loaded. */
+  readonly opensDatabase?: boolean;
+}
+
 /** Opens the app for one command, and closes it whatever happens. */
 export async function withApp<T>(
   work: (app: App) => Promise<T>,
-  logLevel?: NonNullable<Config['logLevel']>,
+  { logLevel = 'silent', opensDatabase = false }: Opening = {},
 ): Promise<T> {
   if (readRemote()) {
     throw new LockgateError(
@@ -27,9 +33,11 @@ export async function withApp<T>(
       'Unset LOCKGATE_URL there.',
     );
   }
+  const { openFoundation } = await import('../foundation.ts');
+  await using foundation = openFoundation(readConfig(), logLevel);
+  if (opensDatabase) foundation.database().catch(() => undefined);
   const { openApp } = await import('../main.ts');
-  await using app = openApp(readConfig(), logLevel);
-  return await work(app);
+  return await work(openApp(foundation));
 }
 
 /** For roles that hold no secret of a source. */
@@ -43,14 +51,17 @@ export async function withFoundation<T>(work: (foundation: Foundation) => Promis
 }
 
 /** The same for what the service can do as well: then the service does it, and what is printed is the same. */
-export async function withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
+export async function withSession<T>(
+  work: (session: Session) => Promise<T>,
+  opening: Opening = { opensDatabase: true },
+): Promise<T> {
   const settings = readRemote();
   if (settings) {
     const { createLockgateClient } = await import('../client/client.ts');
     const remote = createLockgateClient(settings);
     return work({ call: remote.call, app: null, remote });
   }
-  return withApp(async (app) => {
+  const here = async (app: App) => {
     const { actor, config } = app;
     const caller: Caller = {
       actor,
@@ -59,7 +70,6 @@ export async function withSession<T>(work: (session: Session) => Promise<T>): Pr
       everywhere: true,
       workspaces: null,
     };
-    // Opened by the first call: what stores a secret needs no database.
     let opened: ReturnType<App['perform']> | undefined;
     // As it would come over the wire.
     const call = async <K extends OperationName>(name: K, given: Given<K>) => {
@@ -67,5 +77,6 @@ export async function withSession<T>(work: (session: Session) => Promise<T>): Pr
       return JSON.parse(JSON.stringify(await (await opened)(caller, name, given))) as Answer<K>;
     };
     return work({ call, app, remote: null });
-  });
+  };
+  return withApp(here, opening);
 }

@@ -33,12 +33,15 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
     const runIds: string[] = [];
     for (const id of sourceIds) runIds.push((await call('sources.sync', { id })).id);
     const queue = app ? await app.queue() : null;
+    let done = new AbortController();
     await queue?.work((app as App).config.crew, CONCURRENT_RUNS, async (runId) => {
       // What has to wait is asked for again by the sweeps of the workers, or here.
       while ((await (app as App).crawl(runId, stop.signal)) === 'waits')
         await wait(WAIT_MS, undefined, { signal: stop.signal });
+      done.abort();
+      done = new AbortController();
     });
-    const runs = await watch(call, runIds, stop.signal, globals.json);
+    const runs = await watch(call, runIds, stop.signal, globals.json, () => done.signal);
     stop.abort(new LockgateError('interrupted', 'This process is ending.'));
     await queue?.stop();
     report(globals, runs);
@@ -88,15 +91,23 @@ async function plan(globals: Globals, call: Call, sourceIds: readonly string[]):
   }
 }
 
-async function watch(call: Call, runIds: readonly string[], signal: AbortSignal, silent: boolean): Promise<Run[]> {
+/** Looks at the runs until they have ended, or the signal aborts. `early`: its signal has it look sooner. */
+async function watch(
+  call: Call,
+  runIds: readonly string[],
+  signal: AbortSignal,
+  silent: boolean,
+  early = () => signal,
+): Promise<Run[]> {
   const progress = showProgress(silent);
   try {
     for (;;) {
+      const sooner = early();
       const runs = await Promise.all(runIds.map(async (id) => withoutFailures(await call('runs.get', { id }))));
       progress.update(runs);
       const ended = runs.every((run) => run.state !== 'queued' && run.state !== 'running');
       if (ended || signal.aborted) return runs;
-      await wait(POLL_MS, undefined, { signal }).catch(() => undefined);
+      await wait(POLL_MS, undefined, { signal: AbortSignal.any([signal, sooner]) }).catch(() => undefined);
     }
   } finally {
     progress.end();

@@ -13,40 +13,43 @@ const GRACE_SECONDS = 24 * 3600;
 
 /** Crawls, and does what else takes a credential, until SIGTERM or SIGINT; what is under way stops at its checkpoint. */
 export function worker(options: { concurrency: number; schedule: boolean }): Promise<void> {
-  return withApp(async (app) => {
-    const db = await app.database();
-    const queue = await app.queue();
-    await (await app.content()).sweep();
-    const stop = new AbortController();
-    const ended = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()));
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => stop.abort(new LockgateError('interrupted', 'The worker is stopping.')));
-    }
-    const parts = { db, queue, clock: systemClock, log: app.log };
-    await requeueAbandoned(parts);
-    const scheduler = options.schedule ? startScheduler(parts) : null;
-    const crew = app.joinCrew(Math.max(1, Math.floor(options.concurrency)), stop.signal);
-    await queue.answer(app.config.crew, TASKS_AT_ONCE, async (task) => {
-      try {
-        return { ok: true, value: await app.doTask(task, stop.signal) };
-      } catch (error) {
-        return { ok: false, error: describeError(error) };
+  return withApp(
+    async (app) => {
+      const db = await app.database();
+      const queue = await app.queue();
+      await (await app.content()).sweep();
+      const stop = new AbortController();
+      const ended = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()));
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+        process.once(signal, () => stop.abort(new LockgateError('interrupted', 'The worker is stopping.')));
       }
-    });
-    await queue.workWebhooks(WEBHOOKS_AT_ONCE, (id) => app.deliver(id, stop.signal));
-    const collector = collectDaily(app, stop.signal);
-    const { labels, onlyLabels } = app.config.crew;
-    app.log.info(
-      { workspace: app.config.workspace, concurrency: options.concurrency, labels, onlyLabels },
-      'worker started',
-    );
-    await ended;
-    await crew;
-    await collector;
-    await scheduler?.stop();
-    await queue.stop();
-    app.log.info('worker stopped');
-  }, 'info');
+      const parts = { db, queue, clock: systemClock, log: app.log };
+      await requeueAbandoned(parts);
+      const scheduler = options.schedule ? startScheduler(parts) : null;
+      const crew = app.joinCrew(Math.max(1, Math.floor(options.concurrency)), stop.signal);
+      await queue.answer(app.config.crew, TASKS_AT_ONCE, async (task) => {
+        try {
+          return { ok: true, value: await app.doTask(task, stop.signal) };
+        } catch (error) {
+          return { ok: false, error: describeError(error) };
+        }
+      });
+      await queue.workWebhooks(WEBHOOKS_AT_ONCE, (id) => app.deliver(id, stop.signal));
+      const collector = collectDaily(app, stop.signal);
+      const { labels, onlyLabels } = app.config.crew;
+      app.log.info(
+        { workspace: app.config.workspace, concurrency: options.concurrency, labels, onlyLabels },
+        'worker started',
+      );
+      await ended;
+      await crew;
+      await collector;
+      await scheduler?.stop();
+      await queue.stop();
+      app.log.info('worker stopped');
+    },
+    { logLevel: 'info', opensDatabase: true },
+  );
 }
 
 /** Once a day in each worker, of which one does it: content that nothing has referred to for a day goes, and what is old. */

@@ -45,7 +45,7 @@ export async function attachEmbedded(folder: string): Promise<EmbeddedServer> {
     if (session) return { target, leave: () => leave(session, folder) };
     if (Date.now() > until) throw cannotStart(folder, await lastLines(join(folder, 'server.log')));
     if (!(await postmasterPid(folder))) await start(folder, socketFolder, owner);
-    await wait(50);
+    await wait(10);
   }
 }
 
@@ -102,7 +102,7 @@ async function leave(session: pg.Client, folder: string): Promise<void> {
 
 async function ended(pid: number): Promise<void> {
   const until = Date.now() + START_TIMEOUT_MS;
-  while (isAlive(pid) && Date.now() < until) await wait(20);
+  while (isAlive(pid) && Date.now() < until) await wait(5);
 }
 
 function isAlive(pid: number): boolean {

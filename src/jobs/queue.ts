@@ -16,6 +16,8 @@ const TASK_SECONDS = 3600;
 /** A finished job says nothing that the run does not. */
 const KEPT_SECONDS = 3600;
 const POLL_MS = 100;
+/** What has not ended by then is left to the next worker. */
+const STOP_MS = 60_000;
 
 /** What only a worker can do, because it takes a credential. */
 export type Task =
@@ -70,8 +72,15 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
   await boss.start();
   const names = new QueueNames(boss);
   await boss.createQueue(WEBHOOK, { policy: 'short', retryLimit: 0, expireInSeconds: TASK_SECONDS });
-  const stop = () => boss.stop({ graceful: true, timeout: 60_000 });
+  const worked = new Set<string>();
+  const stop = async () => {
+    // Resolves as soon as what is under way has ended, where the other looks twice a second.
+    const ended = Promise.all([...worked].map((name) => boss.offWork(name)));
+    await Promise.race([ended, wait(STOP_MS, undefined, { ref: false })]);
+    await boss.stop({ graceful: true, timeout: 1000 });
+  };
   const workOn = async <T extends object>(name: string, concurrency: number, handle: (data: T) => Promise<unknown>) => {
+    worked.add(name);
     await boss.work<T>(
       name,
       { batchSize: 1, pollingIntervalSeconds: 0.5, localConcurrency: concurrency },
