@@ -41,13 +41,15 @@ async function byWire(
     ...(location.listed === '' ? [] : ([['prefix', location.listed]] as [string, string][])),
     ...(marker === null ? [] : ([['marker', marker]] as [string, string][])),
   ];
-  const { body } = await wire.requests.whole(await wire.requestFor(null, query, [], signal), LISTING_BYTES, signal);
-  // With its mark of order in it, a text would take twice the room and time.
-  const marked = body.subarray(0, 3).equals(BYTE_ORDER_MARK);
-  const scanned = scanBlobs((marked ? body.subarray(3) : body).toString());
-  // Pages with names that XML cannot say are few and whoever writes comments writes them on every page: it is asked again only there.
-  if (!scanned && !body.includes('Encoded="true"')) wire.listsPlainly = false;
-  return scanned;
+  const request = await wire.requestFor(null, query, [], signal);
+  return wire.requests.page(request, LISTING_BYTES, signal, (body) => {
+    // With its mark of order in it, a text would take twice the room and time.
+    const marked = body.subarray(0, 3).equals(BYTE_ORDER_MARK);
+    const scanned = scanBlobs((marked ? body.subarray(3) : body).toString());
+    // Pages with names that XML cannot say are few and whoever writes comments writes them on every page: it is asked again only there.
+    if (!scanned && !body.includes('Encoded="true"')) wire.listsPlainly = false;
+    return scanned;
+  });
 }
 
 async function bySdk(

@@ -48,8 +48,9 @@ export async function listPage(
       ...start,
     });
     const request = await client.requestFor(`${location.bucket}/o`, query);
-    const { body, headers } = await client.requests.whole(request, LISTING_BYTES, signal);
-    return listedIn(headers['content-encoding'] === 'gzip' ? await unzipped(body) : body);
+    return client.requests.page(request, LISTING_BYTES, signal, async (body, headers) =>
+      listedIn(headers['content-encoding'] === 'gzip' ? await unzipped(body) : body),
+    );
   };
   const askAfter = async (after: string) => {
     const { items, nextPageToken } = await ask({ startOffset: after });

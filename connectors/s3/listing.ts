@@ -73,8 +73,8 @@ async function askFor(
       ...(start.token === undefined ? [] : ([['continuation-token', start.token]] as [string, string][])),
       ...(start.after === undefined ? [] : ([['start-after', start.after]] as [string, string][])),
     ];
-    const { body } = await wire.requests.whole(await wire.requestFor({ key: null, query }), LISTING_BYTES, signal);
-    const scanned = scanListing(body.toString());
+    const request = await wire.requestFor({ key: null, query });
+    const scanned = await wire.requests.page(request, LISTING_BYTES, signal, (body) => scanListing(body.toString()));
     if (scanned) return scanned;
     // Whoever writes such pages writes all of them so.
     wire.listsPlainly = false;

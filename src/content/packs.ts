@@ -46,8 +46,7 @@ export class Packs {
   }
 
   /** Keeps the bytes in memory until they are committed or discarded. */
-  stage(bytes: Uint8Array): StagedContent {
-    const sha256 = hash('sha256', bytes);
+  stage(bytes: Uint8Array, sha256: string): StagedContent {
     const known = this.#pending.get(sha256);
     if (known) {
       known.uses++;

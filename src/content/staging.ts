@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { giveBack } from '../contract/chunk-pool.ts';
 import type { StagedContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
+import { BodyHash, sha256Of } from './hashing.ts';
 import { PACKED_BYTES, type Packs } from './packs.ts';
 
 /**
@@ -18,14 +19,19 @@ export async function stage(
   packs: Packs | null = null,
 ): Promise<StagedContent> {
   if (body instanceof Uint8Array) {
-    return packs && body.length <= PACKED_BYTES ? packs.stage(body) : stageStream(staging, [body], signal);
+    return packs && body.length <= PACKED_BYTES
+      ? packs.stage(body, await sha256Of(body))
+      : stageStream(staging, [body], signal);
   }
   if (!packs) return stageStream(staging, body, signal);
   const chunks = body[Symbol.asyncIterator]();
   const begun: Uint8Array[] = [];
   for (let bytes = 0; bytes <= PACKED_BYTES && !signal.aborted; ) {
     const next = await chunks.next();
-    if (next.done) return packs.stage(begun.length === 1 ? (begun[0] as Uint8Array) : Buffer.concat(begun));
+    if (next.done) {
+      const whole = begun.length === 1 ? (begun[0] as Uint8Array) : Buffer.concat(begun);
+      return packs.stage(whole, await sha256Of(whole));
+    }
     begun.push(next.value);
     bytes += next.value.length;
   }
@@ -50,46 +56,70 @@ async function stageStream(
   signal: AbortSignal,
 ): Promise<StagedContent> {
   const handle = join(staging, `${HOST}-${process.pid}-${randomUUID()}`);
-  const hash = createHash('sha256');
+  const hash = new BodyHash();
   let size = 0;
   let file: FileHandle | undefined;
   try {
     file = await orUnwritable(staging, open(handle, 'wx', 0o600));
-    let writing: Promise<void> = Promise.resolve();
-    let written: Uint8Array | null = null;
-    let syncing: Promise<void> = Promise.resolve();
-    let isSyncing = false;
-    let unsynced = 0;
+    const syncing = new Syncing(file);
+    // A chunk is hashed and written while the next one arrives.
+    let before: { chunk: Uint8Array; hashed: Promise<unknown> | undefined; written: Promise<void> } | null = null;
+    const settle = async () => {
+      if (!before) return;
+      const { chunk, hashed, written } = before;
+      before = null;
+      await hashed;
+      await orUnwritable(staging, written);
+      giveBack(chunk);
+    };
     for await (const chunk of body) {
       signal.throwIfAborted();
-      // Hashed while the chunk before is written.
-      hash.update(chunk);
-      await orUnwritable(staging, writing);
-      if (written) giveBack(written);
-      written = chunk;
-      writing = writeAll(file, chunk);
-      writing.catch(() => undefined);
+      const hashed = hash.update(chunk);
+      hashed?.catch(() => undefined);
+      await settle();
+      const written = writeAll(file, chunk);
+      written.catch(() => undefined);
+      before = { chunk, hashed, written };
       size += chunk.length;
-      unsynced += chunk.length;
-      if (unsynced >= SYNC_BYTES && !isSyncing) {
-        unsynced = 0;
-        isSyncing = true;
-        // So that little is left to be synced by the commit. A failure is told once, so it must be heard here.
-        syncing = file.datasync().then(() => {
-          isSyncing = false;
-        });
-        syncing.catch(() => undefined);
-      }
+      syncing.wrote(chunk.length);
     }
-    await orUnwritable(staging, writing);
-    if (written) giveBack(written);
-    await orUnwritable(staging, syncing);
-    return { sha256: hash.digest('hex'), size, handle };
+    await settle();
+    await orUnwritable(staging, syncing.settled());
+    return { sha256: await hash.digest(), size, handle };
   } catch (error) {
+    hash.forget();
     await rm(handle, { force: true });
     throw error;
   } finally {
     await file?.close();
+  }
+}
+
+/** Has what was written go to the disk meanwhile, so that little is left to be synced by the commit. */
+class Syncing {
+  readonly #file: FileHandle;
+  #unsynced = 0;
+  #running: Promise<void> | null = null;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  wrote(bytes: number): void {
+    this.#unsynced += bytes;
+    if (this.#unsynced < SYNC_BYTES || this.#running) return;
+    this.#unsynced = 0;
+    this.#running = this.#file.datasync().then(() => {
+      this.#running = null;
+    });
+    this.#last = this.#running;
+    // A failure is told once, so it must be heard here.
+    this.#last.catch(() => undefined);
+  }
+
+  settled(): Promise<void> {
+    return this.#last;
   }
 }
 

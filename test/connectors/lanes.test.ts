@@ -4,8 +4,11 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createServer as createSecureServer } from 'node:tls';
 import { generate } from 'selfsigned';
 import { afterEach, describe, expect, test } from 'vitest';
-import { LargeBody } from '../../connectors/http/large-body.ts';
-import { LARGE_BYTES, Requests } from '../../connectors/http/requests.ts';
+import { ArrivingBody } from '../../connectors/http/arriving-body.ts';
+import { UnusualAnswer } from '../../connectors/http/lane.ts';
+import { Lanes } from '../../connectors/http/lanes.ts';
+import type { RawRequest } from '../../connectors/http/messages.ts';
+import { LANE_BYTES, Requests } from '../../connectors/http/requests.ts';
 import { s3 } from '../../connectors/s3/connector.ts';
 import { CHUNK_BYTES, giveBack } from '../../src/contract/chunk-pool.ts';
 import { Secret } from '../../src/contract/secret.ts';
@@ -27,7 +30,7 @@ async function serving(answer: (socket: Socket, request: string) => void, secure
   const handle = (socket: Socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    socket.once('data', (request) => answer(socket, request.toString()));
+    socket.on('data', (request) => answer(socket, request.toString()));
   };
   const server: Server = secure ? createSecureServer(secure, handle) : createServer(handle);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -40,6 +43,19 @@ async function serving(answer: (socket: Socket, request: string) => void, secure
 }
 
 const never = new AbortController().signal;
+
+function lanesTo(origin: URL): Lanes {
+  const lanes = new Lanes(origin, undefined);
+  closing.push(async () => lanes.destroy());
+  return lanes;
+}
+
+function ask(lanes: Lanes, request: RawRequest, signal: AbortSignal = never): ArrivingBody {
+  const body = new ArrivingBody();
+  lanes.ask(request, body, signal);
+  return body;
+}
+
 const GET = { path: '/large?x=1', headers: ['x-own', 'yes'] };
 const head = (length: number, more = '') => `HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\nETag: "x"\r\n${more}\r\n`;
 const bytesOf = async (body: AsyncIterable<Uint8Array>) => {
@@ -71,10 +87,11 @@ describe('a large body', () => {
         if (Math.random() < 0.2 || from < 40) await wait(1);
       }
     });
+    const lanes = lanesTo(origin);
     for (let round = 0; round < 4; round++) {
       await Promise.all(
         bodies.map(async (sent, at) => {
-          const body = new LargeBody(origin, undefined, { path: `/${at}`, headers: [] }, never);
+          const body = ask(lanes, { path: `/${at}`, headers: [] });
           expect(await body.begun).toMatchObject({
             status: 200,
             headers: { etag: '"x"', 'content-length': String(sent.length) },
@@ -91,12 +108,12 @@ describe('a large body', () => {
     const answer = (socket: Socket) => void socket.end(Buffer.concat([Buffer.from(head(sent.length)), sent]));
     const { origin } = await serving(answer, await trustedCertificate());
     for (const host of [origin.host, `localhost:${origin.port}`]) {
-      const body = new LargeBody(new URL(`https://${host}`), undefined, GET, never);
+      const body = ask(lanesTo(new URL(`https://${host}`)), GET);
       expect(hashOf(await bytesOf(body))).toBe(hashOf(sent));
     }
     const stranger = await generate([{ name: 'commonName', value: '127.0.0.1' }], { algorithm: 'sha256' });
     const { origin: strange } = await serving(answer, { cert: stranger.cert, key: stranger.private });
-    const refused = new LargeBody(strange, undefined, GET, never);
+    const refused = ask(lanesTo(strange), GET);
     await expect(refused.begun).rejects.toMatchObject({ code: expect.stringMatching(/CERT|SELF_SIGNED/) });
   });
 
@@ -104,7 +121,7 @@ describe('a large body', () => {
     const { origin } = await serving((socket) =>
       socket.end(Buffer.concat([Buffer.from(head(2_000_000)), Buffer.alloc(1_500_000, 7)])),
     );
-    const body = new LargeBody(origin, undefined, GET, never);
+    const body = ask(lanesTo(origin), GET);
     let came = 0;
     const read = async () => {
       for await (const chunk of body) came += chunk.length;
@@ -113,12 +130,12 @@ describe('a large body', () => {
     await expect(read()).rejects.toMatchObject({ code: 'ECONNRESET' });
     expect(came).toBe(1_500_000);
     const { origin: closed } = await serving((socket) => socket.destroy());
-    await expect(new LargeBody(closed, undefined, GET, never).begun).rejects.toMatchObject({ code: 'ECONNRESET' });
+    await expect(ask(lanesTo(closed), GET).begun).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
   test('that comes slowly is not waited for until a chunk is full', async () => {
     const { origin } = await serving((socket) => void socket.write(`${head(5_000_000)}the beginning`));
-    const body = new LargeBody(origin, undefined, GET, never);
+    const body = ask(lanesTo(origin), GET);
     await body.begun;
     const started = Date.now();
     for await (const chunk of body) {
@@ -139,7 +156,7 @@ describe('a large body', () => {
       };
       more();
     });
-    const body = new LargeBody(origin, undefined, GET, never);
+    const body = ask(lanesTo(origin), GET);
     await body.begun;
     await wait(500);
     // What two chunks and the system's own buffers hold.
@@ -159,19 +176,20 @@ describe('a large body', () => {
   test('ends with the reason of its signal', async () => {
     const { origin } = await serving((socket) => void socket.write(`${head(5_000_000)}x`));
     const stop = new AbortController();
-    const body = new LargeBody(origin, undefined, GET, stop.signal);
+    const body = ask(lanesTo(origin), GET, stop.signal);
     await body.begun;
     setTimeout(() => stop.abort(new Error('enough')), 50);
     await expect(bytesOf(body)).rejects.toThrow('enough');
-    const late = new LargeBody(origin, undefined, GET, AbortSignal.abort(new Error('too late')));
+    const late = ask(lanesTo(origin), GET, AbortSignal.abort(new Error('too late')));
     await expect(late.begun).rejects.toThrow('too late');
   });
 
   test('of another form is asked for again by who knows more of HTTP; a refusal is one', async () => {
     const text = 'x'.repeat(1000);
-    const chunked = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n${text}\r\n0\r\n\r\n`;
+    const unusual = `HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n${text}`;
     const answers = [
-      chunked,
+      unusual,
+      'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
       'HTTP/1.0 200 OK\r\n\r\nno length',
       `HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!`,
       `HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n`,
@@ -179,16 +197,16 @@ describe('a large body', () => {
     ];
     for (const answer of answers) {
       const { origin } = await serving((socket) => void socket.end(answer));
-      expect(await new LargeBody(origin, undefined, GET, never).begun).toBe(null);
+      await expect(ask(lanesTo(origin), GET).begun).rejects.toBeInstanceOf(UnusualAnswer);
     }
     let asked = 0;
     const { origin } = await serving((socket) => {
       asked++;
-      socket.end(chunked);
+      socket.end(unusual);
     });
     const requests = new Requests(origin.origin, undefined, (status, _headers, body) => new Error(`${status} ${body}`));
     closing.push(async () => requests.destroy());
-    const { body } = await requests.stream(GET, LARGE_BYTES, never);
+    const { body } = await requests.stream(GET, LANE_BYTES, never);
     expect((await bytesOf(body)).toString()).toBe(text);
     expect(asked).toBe(2);
     const { origin: refusing } = await serving(
@@ -200,7 +218,7 @@ describe('a large body', () => {
       (status, _headers, said) => new Error(`${status} ${said}`),
     );
     closing.push(async () => refused.destroy());
-    await expect(refused.stream(GET, LARGE_BYTES, never)).rejects.toThrow('403 not so');
+    await expect(refused.stream(GET, LANE_BYTES, never)).rejects.toThrow('403 not so');
   });
 
   test('is asked for in one line: nothing in a key makes two requests of it', () => {
@@ -210,13 +228,13 @@ describe('a large body', () => {
       { path: '/a\r\nx: y', headers: [] },
       { path: '/a', headers: ['x', 'y\r\nz: w'] },
     ])
-      expect(() => new LargeBody(origin, undefined, bad, never)).toThrow('more than one line');
+      expect(() => ask(lanesTo(origin), bad)).toThrow('more than one line');
   });
 
   test('of a bucket goes on where it broke off, and is verified as one', async () => {
     await using server = await new S3Server().listen();
     server.keys.set('AKIAFAKE', { secretAccessKey: 'fake' });
-    const sent = randomBytes(LARGE_BYTES * 2 + 4321);
+    const sent = randomBytes(20 * CHUNK_BYTES + 4321);
     server.put('docs', 'large object.bin', sent);
     const runtime = runtimeFor(server.endpoint);
     const fields = { access_key_id: 'AKIAFAKE', secret_access_key: 'fake', endpoint: server.endpoint };
@@ -234,5 +252,135 @@ describe('a large body', () => {
     server.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'corrupt' } : undefined);
     const wrong = await source.read(entry as never, undefined, never);
     await expect(bytesOf(wrong.body)).rejects.toMatchObject({ code: 'checksum_mismatch' });
+  });
+});
+
+describe('a lane', () => {
+  const said = (text: string, more = '') => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n${more}\r\n${text}`;
+  const read = async (lanes: Lanes, path = '/a') => (await bytesOf(ask(lanes, { path, headers: [] }))).toString();
+
+  test('is used again, for one answer after the other, and by each at its own time', async () => {
+    const { origin, sockets } = await serving((socket, request) => {
+      socket.write(said(`you asked for ${/GET (\S+)/.exec(request)?.[1]}`));
+    });
+    const lanes = lanesTo(origin);
+    for (let i = 0; i < 50; i++) expect(await read(lanes, `/${i}`)).toBe(`you asked for /${i}`);
+    expect(sockets.size).toBe(1);
+    const many = await Promise.all(Array.from({ length: 20 }, (_, i) => read(lanes, `/${i}`)));
+    expect(many).toEqual(Array.from({ length: 20 }, (_, i) => `you asked for /${i}`));
+    expect(sockets.size).toBe(20);
+  });
+
+  test('takes chunked bodies apart, however they are cut, with extensions and trailers', async () => {
+    const sent = Array.from({ length: 6 }, (_, i) => randomBytes(i * 70_001));
+    const { origin, sockets } = await serving(async (socket, request) => {
+      const body = sent[Number(/GET \/(\d)/.exec(request)?.[1])] as Buffer;
+      const pieces: Buffer[] = [Buffer.from('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')];
+      for (let from = 0; from < body.length; ) {
+        const data = body.subarray(from, from + Math.ceil(Math.random() * 20_000));
+        const extension = Math.random() < 0.3 ? ';name="value"' : '';
+        pieces.push(
+          Buffer.from(`${data.length.toString(16).toUpperCase()}${extension}\r\n`),
+          data,
+          Buffer.from('\r\n'),
+        );
+        from += data.length;
+      }
+      const all = Buffer.concat([...pieces, Buffer.from('0\r\nX-Trailer: yes\r\n\r\n')]);
+      for (let from = 0; from < all.length; ) {
+        const size = Math.random() < 0.3 ? 1 : Math.ceil(Math.random() * 30_000);
+        socket.write(all.subarray(from, from + size));
+        from += size;
+        if (Math.random() < 0.2) await wait(1);
+      }
+    });
+    const lanes = lanesTo(origin);
+    for (let round = 0; round < 3; round++) {
+      for (const [at, body] of sent.entries())
+        expect(hashOf(await bytesOf(ask(lanes, { path: `/${at}`, headers: [] })))).toBe(hashOf(body));
+    }
+    expect(sockets.size).toBe(1);
+    for (const wrong of [
+      '5\r\nhello0\r\n\r\n',
+      'x\r\n',
+      '-1\r\n\r\n',
+      '5\nhello\n0\n\n',
+      `${'0'.repeat(9000)}\r\n\r\n`,
+    ]) {
+      const { origin: bad } = await serving(
+        (socket) => void socket.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${wrong}`),
+      );
+      await expect(read(lanesTo(bad))).rejects.toMatchObject({ code: 'EPROTO' });
+    }
+    const { origin: cut } = await serving(
+      (socket) => void socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n'),
+    );
+    await expect(read(lanesTo(cut))).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  test('whose server has closed it is another one, once, and before anything has come only', async () => {
+    let asked = 0;
+    const { origin } = await serving((socket) => {
+      asked++;
+      // The second request of each connection finds it closed.
+      if (asked % 2 === 1) socket.write(said('first'));
+      else socket.destroy();
+    });
+    const lanes = lanesTo(origin);
+    expect(await read(lanes)).toBe('first');
+    expect(await read(lanes)).toBe('first');
+    expect(asked).toBe(3);
+    let half = 0;
+    const { origin: breaking } = await serving((socket) => {
+      half++;
+      if (half === 1) socket.write(said('first'));
+      else socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it');
+    });
+    const others = lanesTo(breaking);
+    expect(await read(others)).toBe('first');
+    await expect(read(others)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(half).toBe(2);
+  });
+
+  test('is not used again where its server says so, or says more than it was asked for', async () => {
+    for (const answer of [
+      said('good', 'Connection: close\r\n'),
+      said('good', 'Keep-Alive: timeout=1\r\n'),
+      `${said('good')}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`,
+    ]) {
+      const { origin, sockets } = await serving((socket) => void socket.write(answer));
+      const lanes = lanesTo(origin);
+      for (let i = 0; i < 3; i++) expect(await read(lanes)).toBe('good');
+      expect(sockets.size).toBe(3);
+    }
+    // What comes when nobody has asked is nobody's answer.
+    const { origin, sockets } = await serving((socket) => {
+      socket.write(said('good'));
+      setTimeout(() => socket.write(said('evil')), 20);
+    });
+    const lanes = lanesTo(origin);
+    for (let i = 0; i < 3; i++) {
+      expect(await read(lanes)).toBe('good');
+      await wait(100);
+    }
+    expect(sockets.size).toBe(3);
+  });
+
+  test('brings pages of any length, and no more than may be', async () => {
+    const { origin } = await serving((socket, request) => {
+      const length = Number(/GET \/(\d+)/.exec(request)?.[1]);
+      socket.write(said('x'.repeat(length)));
+    });
+    const requests = new Requests(origin.origin, undefined, (status) => new Error(`${status}`));
+    closing.push(async () => requests.destroy());
+    const lengthOf = (length: number) =>
+      requests.page({ path: `/${length}`, headers: [] }, 3_000_000, never, (body) => body.toString().length);
+    for (const length of [0, 1, 200_000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3_000_000])
+      expect(await lengthOf(length)).toBe(length);
+    await expect(lengthOf(3_000_001)).rejects.toMatchObject({ code: 'truncated' });
+    expect((await requests.whole({ path: '/600000', headers: [] }, 600_000, never)).body.length).toBe(600_000);
+    await expect(requests.whole({ path: '/600001', headers: [] }, 600_000, never)).rejects.toThrow(
+      'more than the 600000',
+    );
   });
 });

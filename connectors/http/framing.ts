@@ -1,0 +1,97 @@
+import { coded, type Head, type RawRequest } from './messages.ts';
+
+/** How the end of a body is known (RFC 9112, section 6.3): after so many bytes, or because it says so itself. */
+export type Framing = number | 'chunked';
+
+/** A GET of one line, whatever stands in the key. */
+export function textOf(origin: URL, { path, headers }: RawRequest): string {
+  const lines = [`GET ${path} HTTP/1.1`];
+  for (let i = 0; i < headers.length; i += 2) lines.push(`${headers[i]}: ${headers[i + 1]}`);
+  if (!headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'host')) lines.push(`host: ${origin.host}`);
+  if (lines.some((line) => /[\r\n\0]/.test(line)) || /\s/.test(path))
+    throw new Error('a request of more than one line');
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}
+
+/** Null: it is none of HTTP/1.1, or one that says more than is understood here. */
+export function parseHead(text: string): Head | null {
+  const [first = '', ...lines] = text.split('\r\n');
+  const status = Number(/^HTTP\/1\.1 ([2-5]\d\d)( |$)/.exec(first)?.[1]);
+  if (!status) return null;
+  const headers: Record<string, string> = {};
+  for (const line of lines) {
+    const [, name = '', value = ''] = /^([!#$%&'*+.^`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+    const key = name.toLowerCase();
+    if (key === '' || (ONCE.has(key) && headers[key] !== undefined)) return null;
+    headers[key] = headers[key] === undefined ? value : `${headers[key]}, ${value}`;
+  }
+  return { status, headers };
+}
+
+const ONCE: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding']);
+
+/** Null: its end is not known before the connection's. */
+export function framingOf({ status, headers }: Head): Framing | null {
+  const { 'content-length': length, 'transfer-encoding': encoding } = headers;
+  if (status === 204 || status === 304) return 0;
+  if (encoding !== undefined) return encoding === 'chunked' && length === undefined ? 'chunked' : null;
+  return typeof length === 'string' && /^\d{1,15}$/.test(length) ? Number(length) : null;
+}
+
+const MAX_LINE = 4096;
+const CR = 13;
+const LF = 10;
+
+/** Takes the chunks of a body apart (RFC 9112, section 7.1). Extensions and trailers are passed over. */
+export class ChunkedBody {
+  #state: 'size' | 'data' | 'behind' | 'trailer' | 'done' = 'size';
+  #line = '';
+  #left = 0;
+
+  get isDone(): boolean {
+    return this.#state === 'done';
+  }
+
+  /** Hands the body's own bytes on, and says how many of `bytes` it used; throws when they are no such body. */
+  read(bytes: Buffer, hand: (data: Buffer) => void): number {
+    let at = 0;
+    while (at < bytes.length && this.#state !== 'done') {
+      if (this.#state === 'data') {
+        const end = Math.min(bytes.length, at + this.#left);
+        hand(bytes.subarray(at, end));
+        this.#left -= end - at;
+        at = end;
+        if (this.#left === 0) this.#state = 'behind';
+        continue;
+      }
+      const end = bytes.indexOf(LF, at);
+      this.#line += bytes.toString('latin1', at, end < 0 ? bytes.length : end);
+      if (this.#line.length > MAX_LINE) throw malformed();
+      at = end < 0 ? bytes.length : end + 1;
+      if (end >= 0) this.#endLine();
+    }
+    return at;
+  }
+
+  #endLine(): void {
+    const line = this.#line;
+    this.#line = '';
+    if (line.charCodeAt(line.length - 1) !== CR) throw malformed();
+    const said = line.slice(0, -1);
+    if (this.#state === 'behind') {
+      if (said !== '') throw malformed();
+      this.#state = 'size';
+    } else if (this.#state === 'trailer') {
+      if (said === '') this.#state = 'done';
+    } else {
+      const size = /^([0-9a-f]{1,12})[ \t]*(?:;.*)?$/i.exec(said)?.[1];
+      if (size === undefined) throw malformed();
+      this.#left = Number.parseInt(size, 16);
+      this.#state = this.#left === 0 ? 'trailer' : 'data';
+    }
+  }
+}
+
+function malformed(): Error {
+  return coded('EPROTO', 'The answer is not HTTP as it should be.');
+}

@@ -1,0 +1,202 @@
+import { connect, type LookupFunction, type Socket } from 'node:net';
+import { connect as connectSecurely } from 'node:tls';
+import { ChunkedBody, type Framing, framingOf, parseHead } from './framing.ts';
+import { coded, type Head, type Receiver } from './messages.ts';
+
+/** Of heads, and of bodies that say nothing of their length; used again for every answer. */
+const OWN_BYTES = 64 * 1024;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** An idle connection is let go before most servers do. */
+const IDLE_MS = 4000;
+
+/** An answer that is for others to ask for again, who know more of HTTP. */
+export class UnusualAnswer extends Error {}
+
+interface Exchange {
+  readonly receiver: Receiver;
+  readonly release: () => void;
+  /** Of the head what has come, until it is whole. */
+  head: Buffer | null;
+  framing: Framing;
+  chunks: ChunkedBody | null;
+}
+
+/**
+ * A connection on which GETs follow each other, and whose bytes the kernel writes where they belong (`onread`): a body of stated length
+ * straight into the receiver's memory, everything else into a buffer that is used again. What a client does that has new memory for each
+ * 64 KiB (clearing it, an object, the collector) costs more than hashing and writing what comes. Knows HTTP/1.1 with a stated length or
+ * chunks; of any other answer it makes an `UnusualAnswer`.
+ */
+export class Lane {
+  readonly #socket: Socket;
+  readonly #own = Buffer.allocUnsafeSlow(OWN_BYTES);
+  readonly #onIdle: () => void;
+  #target: Buffer = this.#own;
+  #exchange: Exchange | null = null;
+  #idleMs = IDLE_MS;
+  #answered = 0;
+  #isOver = false;
+
+  constructor(origin: URL, lookup: LookupFunction | undefined, onIdle: () => void, onClose: () => void) {
+    this.#onIdle = onIdle;
+    const socket = this.#connect(origin, lookup);
+    this.#socket = socket;
+    let failure: Error | null = null;
+    socket.setNoDelay(true);
+    socket.setTimeout(CONNECT_TIMEOUT_MS);
+    socket.on('timeout', () => socket.destroy(coded('ETIMEDOUT', 'There is no connection.')));
+    socket.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => socket.setTimeout(0));
+    socket.on('error', (error) => {
+      failure = error;
+    });
+    socket.on('end', () => socket.destroy());
+    socket.once('close', () => {
+      this.#isOver = true;
+      onClose();
+      this.#fail(failure ?? coded('ECONNRESET', 'The connection ended too early.'));
+    });
+  }
+
+  /** Whether an answer has come over it: then its server may just have been about to close it. */
+  get isUsed(): boolean {
+    return this.#answered > 0;
+  }
+
+  /** Sends a request, whose answer the receiver has. Only when it is idle. */
+  ask(text: string, receiver: Receiver, signal: AbortSignal): void {
+    const abort = () => this.destroy(signal.reason);
+    const release = () => signal.removeEventListener('abort', abort);
+    this.#exchange = { receiver, release, head: Buffer.alloc(0), framing: 0, chunks: null };
+    if (this.#answered > 0) this.#socket.setTimeout(0);
+    this.#socket.ref();
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    this.#socket.write(text);
+  }
+
+  destroy(reason?: unknown): void {
+    this.#isOver = true;
+    if (reason !== undefined) this.#fail(reason);
+    this.#socket.destroy();
+  }
+
+  #connect(origin: URL, lookup: LookupFunction | undefined): Socket {
+    const isSecure = origin.protocol === 'https:';
+    const host = origin.hostname.replace(/^\[|\]$/g, '');
+    const options = {
+      host,
+      port: Number(origin.port || (isSecure ? 443 : 80)),
+      ...(lookup ? { lookup } : {}),
+      // The kernel has the place for the next bytes as soon as it has been asked for: right after the last ones were told.
+      onread: { buffer: () => this.#place(), callback: (bytes: number) => this.#received(bytes) },
+    };
+    if (!isSecure) return connect(options);
+    const isAddress = /^[\d.]+$|:/.test(host);
+    return connectSecurely({ ...options, ...(isAddress ? {} : { servername: host }), ALPNProtocols: ['http/1.1'] });
+  }
+
+  /** Where the next bytes go. */
+  #place(): Buffer {
+    const exchange = this.#exchange;
+    const isStated = exchange && !exchange.head && !exchange.chunks;
+    this.#target = (isStated && exchange.receiver.room()) || this.#own;
+    return this.#target;
+  }
+
+  /** Whether more may come at once. */
+  #received(bytes: number): boolean {
+    const exchange = this.#exchange;
+    if (!exchange || this.#isOver) {
+      // Bytes that nobody has asked for.
+      this.destroy();
+      return false;
+    }
+    if (this.#target !== this.#own) return this.#counted(exchange, bytes, (wanted) => exchange.receiver.filled(wanted));
+    const came = this.#own.subarray(0, bytes);
+    return exchange.head ? this.#readHead(exchange, exchange.head, came) : this.#readBody(exchange, came);
+  }
+
+  #readHead(exchange: Exchange, before: Buffer, came: Buffer): boolean {
+    const bytes = before.length === 0 ? came : Buffer.concat([before, came]);
+    const end = bytes.indexOf('\r\n\r\n');
+    if (end < 0 && bytes.length < OWN_BYTES) {
+      exchange.head = Buffer.from(bytes);
+      return true;
+    }
+    const head = end < 0 ? null : parseHead(bytes.toString('latin1', 0, end));
+    const framing = head && framingOf(head);
+    if (!head || framing === null) {
+      this.destroy(new UnusualAnswer());
+      return false;
+    }
+    exchange.head = null;
+    exchange.framing = framing;
+    exchange.chunks = framing === 'chunked' ? new ChunkedBody() : null;
+    this.#idleMs = idleTimeOf(head);
+    exchange.receiver.begin(head, {
+      resume: () => {
+        if (this.#exchange === exchange) this.#socket.resume();
+      },
+      stop: (reason) => {
+        if (this.#exchange === exchange) this.destroy(reason);
+      },
+    });
+    // Who hears how it begins may have had enough.
+    return this.#exchange === exchange && this.#readBody(exchange, bytes.subarray(end + 4));
+  }
+
+  #readBody(exchange: Exchange, came: Buffer): boolean {
+    const { receiver, chunks } = exchange;
+    if (!chunks) return this.#counted(exchange, came.length, (wanted) => receiver.take(came.subarray(0, wanted), true));
+    let more = true;
+    try {
+      const used = chunks.read(came, (data) => {
+        more = receiver.take(data, true) && more;
+      });
+      if (this.#exchange !== exchange) return false;
+      if (!chunks.isDone) return more;
+      return this.#end(used === came.length);
+    } catch (error) {
+      this.destroy(error);
+      return false;
+    }
+  }
+
+  #counted(exchange: Exchange, bytes: number, hand: (wanted: number) => boolean): boolean {
+    const left = exchange.framing as number;
+    const wanted = Math.min(bytes, left);
+    exchange.framing = left - wanted;
+    const more = wanted === 0 || hand(wanted);
+    if (this.#exchange !== exchange) return false;
+    return exchange.framing === 0 ? this.#end(bytes === wanted) : more;
+  }
+
+  /** The answer is whole. A connection that brought more than it said is not used again. */
+  #end(isClean: boolean): boolean {
+    const exchange = this.#exchange as Exchange;
+    this.#exchange = null;
+    this.#answered++;
+    exchange.release();
+    if (isClean && this.#idleMs > 0) {
+      this.#socket.setTimeout(this.#idleMs);
+      this.#socket.unref();
+    } else this.destroy();
+    exchange.receiver.end();
+    if (!this.#isOver) this.#onIdle();
+    return !this.#isOver;
+  }
+
+  #fail(error: unknown): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.release();
+    exchange?.receiver.fail(error);
+  }
+}
+
+/** Zero: the server closes it. */
+function idleTimeOf({ headers }: Head): number {
+  if (/\bclose\b/i.test(String(headers.connection ?? ''))) return 0;
+  const seconds = /\btimeout=(\d{1,6})\b/i.exec(String(headers['keep-alive'] ?? ''))?.[1];
+  return seconds === undefined ? IDLE_MS : Math.min(IDLE_MS, Math.max(0, Number(seconds) - 1) * 1000);
+}
