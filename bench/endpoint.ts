@@ -1,9 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
 /**
@@ -70,15 +70,16 @@ function answers(): Promise<boolean> {
 
 async function writeBucket(folder: string, { name, keys, size, changedEvery }: Bucket): Promise<void> {
   // Whatever of it was written by another version is written anew.
-  const done = join(folder, 'done-4');
+  const done = join(folder, 'done-5');
   if (existsSync(done)) return;
   await mkdir(join(folder, 'pages'), { recursive: true });
   const object = join(folder, 'object');
-  const file = await open(object, 'w');
-  for (let at = 0; at < size; at += 1 << 20) await file.write(randomBytes(Math.min(1 << 20, size - at)));
-  await file.close();
   const modified = changedEvery ? MODIFIED + 1 : MODIFIED;
-  await utimes(object, modified, modified);
+  await writeObject(object, size, modified);
+  for (let i = 0; size > 0 && i < keys; i++) {
+    if (i % PER_PAGE === 0) await mkdir(dirname(join(folder, keyOf(i))), { recursive: true });
+    await writeObject(join(folder, keyOf(i)), size, modified);
+  }
   // As nginx computes it, so that conditions hold.
   const bytes = (await stat(object)).size.toString(16);
   const etagOf = (i: number) =>
@@ -104,6 +105,13 @@ async function writeBucket(folder: string, { name, keys, size, changedEvery }: B
   await page('ddocs', 'docs/', '<Delimiter>/</Delimiter>', folders.join(''));
   await writeOthers(folder, keys, size);
   await writeFile(done, createHash('sha256').update(`${keys} ${size}`).digest('hex'));
+}
+
+async function writeObject(path: string, size: number, modified: number): Promise<void> {
+  const file = await open(path, 'w');
+  for (let at = 0; at < size; at += 1 << 20) await file.write(randomBytes(Math.min(1 << 20, size - at)));
+  await file.utimes(modified, modified);
+  await file.close();
 }
 
 const PER_AZURE_PAGE = 5000;
@@ -165,7 +173,7 @@ http {
     location ~ ^/storage/v1/b/(?<b>[a-z0-9]+)/o/ { root ${www}; rewrite ^ /$b/object break; }
     location ~ ^/account/(?<b>[a-z0-9]+)$ { default_type application/xml; root ${www}; try_files /$b/pages/$azure.xml =404; }
     location ~ ^/account/(?<b>[a-z0-9]+)/ { root ${www}; rewrite ^ /$b/object break; }
-    location ~ ^/(?<b>[a-z0-9]+)/docs/ { root ${www}; rewrite ^ /$b/object break; }
+    location ~ ^/(?<b>[a-z0-9]+)/docs/ { root ${www}; try_files $uri /$b/object =404; }
   }
 }
 `;

@@ -1,15 +1,18 @@
 import { hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { giveBack } from '../contract/chunk-pool.ts';
 import type { ByteRange } from '../contract/connector.ts';
 import type { PackedContent, PackIndex, PackPlace, StagedContent, StoredContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
+import { PackFile } from './pack-file.ts';
 
 /** Larger contents have files of their own. */
 export const PACKED_BYTES = 1024 * 1024;
-const PACK_BYTES = 256 * 1024 * 1024;
+/** What is larger is written at once, and does not wait in memory for its commit. */
+const AHEAD_BYTES = 128 * 1024;
+const AHEAD_CONTENTS = 32;
 /** A pack of fewer bytes is not worth a file. */
 const SMALL_PACK_BYTES = 8 * 1024 * 1024;
 /** Nobody has written to a pack for so long: what wrote it is dead, or has time. */
@@ -18,13 +21,18 @@ const IDLE_MS = 3_600_000;
 const KEPT_SECONDS = 24 * 3600;
 const HANDLE = 'packed';
 const PAGE = 5000;
-/** Buffers that one write takes. */
-const BUFFERS = 1000;
 
+/** A content that is staged: in memory, or written already where the index does not name it yet. */
 interface Pending {
-  readonly bytes: Uint8Array;
+  readonly sha256: string;
+  readonly size: number;
   uses: number;
+  bytes: Uint8Array | null;
+  place: { readonly pack: PackFile; readonly at: number } | null;
+  written: Promise<void> | null;
 }
+
+type TakeOver = (pack: number, contents: PackedContent[]) => Promise<boolean>;
 
 /**
  * Small contents, appended one after the other to files that each process has for itself. A commit is one write, one sync and
@@ -36,8 +44,13 @@ export class Packs {
   readonly #index: PackIndex;
   readonly #keptSeconds: number;
   readonly #pending = new Map<string, Pending>();
-  #current: { number: number; file: FileHandle; end: number } | null = null;
+  #current: PackFile | null = null;
+  /** Those that are full and have contents that are not settled yet. */
+  readonly #full = new Set<PackFile>();
+  #opening: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
+  #waiting: { readonly pending: Pending; readonly done: PromiseWithResolvers<void> }[] = [];
+  #isWriting = false;
 
   constructor(root: string, index: PackIndex, keptSeconds = KEPT_SECONDS) {
     this.#keptSeconds = keptSeconds;
@@ -45,14 +58,24 @@ export class Packs {
     this.#index = index;
   }
 
-  /** Keeps the bytes in memory until they are committed or discarded. */
-  stage(bytes: Uint8Array, sha256: string): StagedContent {
-    const known = this.#pending.get(sha256);
-    if (known) {
-      known.uses++;
+  /** Keeps the bytes, in memory or behind those of others, until they are committed or discarded. */
+  async stage(bytes: Uint8Array, sha256: string): Promise<StagedContent> {
+    let pending = this.#pending.get(sha256);
+    if (pending) {
+      pending.uses++;
       giveBack(bytes);
-    } else this.#pending.set(sha256, { bytes, uses: 1 });
-    return { sha256, size: bytes.length, handle: HANDLE };
+    } else {
+      pending = { sha256, size: bytes.length, uses: 1, bytes, place: null, written: null };
+      this.#pending.set(sha256, pending);
+      if (bytes.length > AHEAD_BYTES) pending.written = this.#writeAhead(pending);
+    }
+    try {
+      await pending.written;
+    } catch (error) {
+      if (this.#pending.get(sha256) === pending) this.#pending.delete(sha256);
+      throw error;
+    }
+    return { sha256, size: bytes.length, handle: HANDLE, ...(pending.bytes ? { inMemory: true } : {}) };
   }
 
   has({ handle }: StagedContent): boolean {
@@ -60,10 +83,11 @@ export class Packs {
   }
 
   discard({ sha256 }: StagedContent): void {
-    const known = this.#pending.get(sha256);
-    if (!known || --known.uses > 0) return;
+    const pending = this.#pending.get(sha256);
+    if (!pending || --pending.uses > 0) return;
     this.#pending.delete(sha256);
-    giveBack(known.bytes);
+    if (pending.bytes) giveBack(pending.bytes);
+    if (pending.place) this.#settle(pending.place.pack, 1);
   }
 
   /** One at a time: those who wait for their turn find what they share with another already there. */
@@ -71,15 +95,21 @@ export class Packs {
     return this.#inTurn(async () => {
       const hashes = [...new Set(staged.map(({ sha256 }) => sha256))];
       const there = await this.#index.find(hashes);
-      const missing = hashes.filter((sha256) => !there.has(sha256));
-      await this.#write(
-        missing.map((sha256) => {
-          const bytes = this.#pending.get(sha256)?.bytes;
-          if (bytes) return { sha256, bytes };
-          throw new LockgateError('content_lost', 'Staged content is gone before it was committed.');
-        }),
-        (pack, contents) => this.#index.add(pack, contents),
-      );
+      const held: { sha256: string; bytes: Uint8Array }[] = [];
+      const written = new Map<PackFile, PackedContent[]>();
+      for (const sha256 of hashes) {
+        if (there.has(sha256)) continue;
+        const { bytes = null, place = null, size = 0 } = this.#pending.get(sha256) ?? {};
+        if (bytes) held.push({ sha256, bytes });
+        else if (place) written.set(place.pack, [...(written.get(place.pack) ?? []), { sha256, at: place.at, size }]);
+        else throw new LockgateError('content_lost', 'Staged content is gone before it was committed.');
+      }
+      const add: TakeOver = (pack, contents) => this.#index.add(pack, contents);
+      for (const [pack, contents] of written) {
+        await this.#sync(pack);
+        if (!(await add(pack.number, contents))) await this.#copy(pack, contents, add);
+      }
+      await this.#write(held, add);
       for (const each of staged) this.discard(each);
     });
   }
@@ -90,54 +120,125 @@ export class Packs {
     return mine;
   }
 
-  /** Appends, syncs, and has the index take it over; into a new pack when somebody has closed the current one. */
-  async #write(
-    contents: readonly { readonly sha256: string; readonly bytes: Uint8Array }[],
-    takeOver: (pack: number, contents: PackedContent[]) => Promise<boolean>,
-  ): Promise<void> {
-    if (contents.length === 0) return;
-    for (;;) {
-      const pack = await this.#open();
-      let at = pack.end;
-      const placed = contents.map(({ sha256, bytes }) => {
-        const place = { sha256, at, size: bytes.length };
-        at += bytes.length;
-        return place;
-      });
-      for (let from = 0, position = pack.end; from < contents.length; from += BUFFERS) {
-        const some = contents.slice(from, from + BUFFERS).map(({ bytes }) => bytes);
-        position += await writeAll(pack.file, some, position);
+  #writeAhead(pending: Pending): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    this.#waiting.push({ pending, done });
+    if (!this.#isWriting) void this.#writeWaiting();
+    return done.promise;
+  }
+
+  /** Writes what waits, as much of it at once as has come. What is in the store already stays in memory: nothing is to be written of it. */
+  async #writeWaiting(): Promise<void> {
+    this.#isWriting = true;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, AHEAD_CONTENTS);
+      try {
+        const there = await this.#index.find(batch.map(({ pending }) => pending.sha256));
+        const missing = batch.map(({ pending }) => pending).filter(({ sha256 }) => !there.has(sha256));
+        if (missing.length > 0) await this.#append(missing);
+        for (const { done } of batch) done.resolve();
+      } catch (error) {
+        for (const { done } of batch) done.reject(error);
       }
-      await pack.file.datasync();
-      // Also when the index does not take it: then these bytes are nobody's, and are not written over.
-      pack.end = at;
-      if (await takeOver(pack.number, placed)) return;
-      await this.#leave();
+    }
+    this.#isWriting = false;
+  }
+
+  async #append(contents: readonly Pending[]): Promise<void> {
+    const pack = await this.#open();
+    pack.unsettled += contents.length;
+    try {
+      const places = await pack.append(contents.map(({ bytes }) => bytes as Uint8Array));
+      for (const [i, pending] of contents.entries()) {
+        pending.place = { pack, at: places[i] as number };
+        giveBack(pending.bytes as Uint8Array);
+        pending.bytes = null;
+      }
+    } catch (error) {
+      this.#settle(pack, contents.length);
+      throw error;
     }
   }
 
-  async #open() {
-    if (this.#current && this.#current.end >= PACK_BYTES) await this.#leave();
-    if (this.#current) return this.#current;
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const number = await this.#index.open();
-    const file = await open(this.#pathOf(number), 'wx', 0o600);
-    for (const folder of [this.#folder, join(this.#folder, '..')]) await syncFolder(folder);
-    this.#current = { number, file, end: 0 };
-    return this.#current;
+  /** Appends, syncs, and has the index take it over; into a new pack when somebody has closed the current one. */
+  async #write(
+    contents: readonly { readonly sha256: string; readonly bytes: Uint8Array }[],
+    takeOver: TakeOver,
+  ): Promise<void> {
+    if (contents.length === 0) return;
+    for (let isOver = false; !isOver; ) {
+      const pack = await this.#open();
+      pack.unsettled++;
+      try {
+        const places = await pack.append(contents.map(({ bytes }) => bytes));
+        await this.#sync(pack);
+        const placed = contents.map(({ sha256, bytes }, i) => ({
+          sha256,
+          at: places[i] as number,
+          size: bytes.length,
+        }));
+        isOver = await takeOver(pack.number, placed);
+        if (!isOver) this.#giveUp(pack);
+      } finally {
+        this.#settle(pack, 1);
+      }
+    }
   }
 
-  async #leave(): Promise<void> {
-    const left = this.#current;
-    this.#current = null;
-    if (!left) return;
-    await left.file.close();
-    await this.#index.close(left.number);
+  /** What lies in a pack that could not be synced once may never get to the disk. */
+  async #sync(pack: PackFile): Promise<void> {
+    try {
+      await pack.sync();
+    } catch (error) {
+      this.#giveUp(pack);
+      throw error;
+    }
+  }
+
+  /** Of a pack that somebody has closed: its contents that nobody has taken over go into another. */
+  async #copy(pack: PackFile, contents: readonly PackedContent[], takeOver: TakeOver): Promise<void> {
+    this.#giveUp(pack);
+    for (const { sha256, at, size } of contents) {
+      await this.#write([{ sha256, bytes: await pack.read(at, size) }], takeOver);
+    }
+  }
+
+  /** The pack that is appended to. */
+  #open(): Promise<PackFile> {
+    const opening = this.#opening.then(async () => {
+      if (this.#current?.isFull) this.#giveUp(this.#current);
+      if (this.#current) return this.#current;
+      const number = await this.#index.open();
+      this.#current = await PackFile.create(this.#pathOf(number), number);
+      return this.#current;
+    });
+    this.#opening = opening.catch(() => undefined);
+    return opening;
+  }
+
+  /** Nothing is appended to it any more; it is closed when all that lies in it is settled. */
+  #giveUp(pack: PackFile): void {
+    if (this.#current === pack) this.#current = null;
+    this.#full.add(pack);
+    this.#settle(pack, 0);
+  }
+
+  #settle(pack: PackFile, contents: number): void {
+    pack.unsettled -= contents;
+    if (pack.unsettled > 0 || !this.#full.delete(pack)) return;
+    // Whoever closes it does so for all; that it is closed late costs nothing.
+    void this.#inTurn(() => this.#leave(pack)).catch(() => undefined);
+  }
+
+  async #leave(pack: PackFile): Promise<void> {
+    await pack.close();
+    await this.#index.close(pack.number);
   }
 
   /** Whatever is stored later begins another pack. */
   close(): Promise<void> {
-    return this.#inTurn(() => this.#leave());
+    if (this.#current) this.#giveUp(this.#current);
+    return this.#inTurn(async () => undefined);
   }
 
   /** Null: it is not packed. */
@@ -184,7 +285,7 @@ export class Packs {
     let freed = 0;
     for (const { pack, live } of await this.#index.packs()) {
       signal.throwIfAborted();
-      if (pack === this.#current?.number) continue;
+      if ([this.#current, ...this.#full].some((mine) => mine?.number === pack)) continue;
       const file = await stat(this.#pathOf(pack)).catch(() => null);
       if (file && Date.now() - file.mtimeMs < IDLE_MS) continue;
       const size = file?.size ?? 0;
@@ -222,27 +323,5 @@ export class Packs {
 
   #pathOf(pack: number): string {
     return join(this.#folder, `${pack}.pack`);
-  }
-}
-
-async function writeAll(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<number> {
-  const total = buffers.reduce((sum, { length }) => sum + length, 0);
-  const { bytesWritten } = await file.writev(buffers as Uint8Array[], position);
-  if (bytesWritten < total) {
-    // A disk that takes a part only: the rest in one piece.
-    const rest = Buffer.concat(buffers as Uint8Array[]).subarray(bytesWritten);
-    for (let at = 0; at < rest.length; ) {
-      at += (await file.write(rest, at, rest.length - at, position + bytesWritten + at)).bytesWritten;
-    }
-  }
-  return total;
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

@@ -7,6 +7,7 @@ import type { StagedContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
 import { BodyHash, sha256Of } from './hashing.ts';
 import { PACKED_BYTES, type Packs } from './packs.ts';
+import { Syncing } from './syncing.ts';
 
 /**
  * Writes a body to a file of its own in the folder, and hashes it on the way; one that is small goes to the packs where there are
@@ -20,7 +21,7 @@ export async function stage(
 ): Promise<StagedContent> {
   if (body instanceof Uint8Array) {
     return packs && body.length <= PACKED_BYTES
-      ? packs.stage(body, await sha256Of(body))
+      ? orUnwritable(staging, packs.stage(body, await sha256Of(body)))
       : stageStream(staging, [body], signal);
   }
   if (!packs) return stageStream(staging, body, signal);
@@ -30,7 +31,7 @@ export async function stage(
     const next = await chunks.next();
     if (next.done) {
       const whole = begun.length === 1 ? (begun[0] as Uint8Array) : Buffer.concat(begun);
-      return packs.stage(whole, await sha256Of(whole));
+      return orUnwritable(staging, packs.stage(whole, await sha256Of(whole)));
     }
     begun.push(next.value);
     bytes += next.value.length;
@@ -47,8 +48,6 @@ async function* goOn(begun: readonly Uint8Array[], rest: AsyncIterator<Uint8Arra
     await rest.return?.();
   }
 }
-
-const SYNC_BYTES = 32 * 1024 * 1024;
 
 async function stageStream(
   staging: string,
@@ -92,34 +91,6 @@ async function stageStream(
     throw error;
   } finally {
     await file?.close();
-  }
-}
-
-/** Has what was written go to the disk meanwhile, so that little is left to be synced by the commit. */
-class Syncing {
-  readonly #file: FileHandle;
-  #unsynced = 0;
-  #running: Promise<void> | null = null;
-  #last: Promise<void> = Promise.resolve();
-
-  constructor(file: FileHandle) {
-    this.#file = file;
-  }
-
-  wrote(bytes: number): void {
-    this.#unsynced += bytes;
-    if (this.#unsynced < SYNC_BYTES || this.#running) return;
-    this.#unsynced = 0;
-    this.#running = this.#file.datasync().then(() => {
-      this.#running = null;
-    });
-    this.#last = this.#running;
-    // A failure is told once, so it must be heard here.
-    this.#last.catch(() => undefined);
-  }
-
-  settled(): Promise<void> {
-    return this.#last;
   }
 }
 

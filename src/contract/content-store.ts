@@ -8,6 +8,8 @@ export interface StagedContent {
   readonly size: number;
   /** The store's own name for it. */
   readonly handle: string;
+  /** Its bytes wait in memory until it is committed or discarded. */
+  readonly inMemory?: true;
 }
 
 /** What is in the store. */

@@ -123,9 +123,7 @@ export class Committer {
   }
 }
 
-/** Larger contents wait on the disk. */
-const IN_MEMORY = 1024 * 1024;
-
+/** That wait in memory. */
 function bytesOf(outcome: Outcome): number {
-  return outcome.kind === 'stored' && outcome.content.size <= IN_MEMORY ? outcome.content.size : 0;
+  return outcome.kind === 'stored' && outcome.content.inMemory ? outcome.content.size : 0;
 }

@@ -118,6 +118,68 @@ test('bytes that were written and never taken over are nobody’s, and go with t
   for (const [i, sha256] of hashes.entries()) expect(await get(store, sha256)).toBe(TEXTS[i]);
 });
 
+const LARGER = Array.from({ length: 20 }, (_, i) => `larger content ${i} `.repeat(15_000));
+const stageAll = (store: ContentStore, texts: readonly string[]) =>
+  Promise.all(texts.map((text) => store.stage(Buffer.from(text), signal)));
+const bytesIn = async () => {
+  const sizes = await Promise.all((await files()).map(async (name) => (await stat(join(root, 'packs', name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+};
+
+test('larger ones are written at once and do not wait in memory, and are nobody’s until they are committed', async () => {
+  const store = await open();
+  const staged = await stageAll(store, [...LARGER, ...LARGER]);
+  expect(staged.every(({ inMemory }) => inMemory === undefined)).toBe(true);
+  expect(await bytesIn()).toBe(LARGER.join('').length);
+  expect(await Array.fromAsync(store.list())).toEqual([]);
+  const kept = staged.slice(0, 12);
+  await store.discard(staged.slice(12));
+  await Promise.all([store.commit(kept.slice(0, 7)), store.commit(kept.slice(5))]);
+  expect((await Array.fromAsync(store.list())).length).toBe(12);
+  for (const [i, { sha256 }] of kept.entries()) expect(await get(store, sha256)).toBe(LARGER[i]);
+  await expect(store.commit(staged.slice(12, 13))).rejects.toMatchObject({ code: 'content_lost' });
+});
+
+test('a pack that is closed between writing and committing loses nothing', async () => {
+  const store = await open();
+  const staged = await stageAll(store, LARGER);
+  await db.query('update lockgate.pack set closed_at = now()');
+  await store.commit(staged.slice(0, 10));
+  const hashes = await put(store, TEXTS.slice(0, 10));
+  await store.commit(staged.slice(10));
+  for (const [i, { sha256 }] of staged.entries()) expect(await get(store, sha256)).toBe(LARGER[i]);
+  for (const [i, sha256] of hashes.entries()) expect(await get(store, sha256)).toBe(TEXTS[i]);
+  expect((await files()).length).toBe(2);
+});
+
+test('what is in the store already is not written again, and is kept until its commit in case it goes meanwhile', async () => {
+  const store = await open();
+  const [sha256 = ''] = await put(store, LARGER.slice(0, 1));
+  const before = await bytesIn();
+  const [again] = await stageAll(store, LARGER.slice(0, 1));
+  expect(again).toMatchObject({ sha256, inMemory: true });
+  expect(await bytesIn()).toBe(before);
+  await store.remove(sha256);
+  await store.commit([again as NonNullable<typeof again>]);
+  expect(await get(store, sha256)).toBe(LARGER[0]);
+});
+
+test('what cannot be written at once fails alone, and is written when it comes again', async () => {
+  const index = openPackIndex(async () => db);
+  let isAway = true;
+  const find: typeof index.find = async (hashes) => {
+    if (isAway) throw new Error('the database is away');
+    return index.find(hashes);
+  };
+  const store = await openDirectoryStore(root, { ...index, find });
+  opened.push(store);
+  const failed = await Promise.allSettled([...LARGER, ...LARGER].map((text) => store.stage(Buffer.from(text), signal)));
+  expect(failed.every(({ status }) => status === 'rejected')).toBe(true);
+  isAway = false;
+  const hashes = await put(store, LARGER);
+  for (const [i, sha256] of hashes.entries()) expect(await get(store, sha256)).toBe(LARGER[i]);
+});
+
 test('a content that the disk has damaged is not copied as if it were whole', async () => {
   const store = await open();
   const hashes = await put(store, ['good '.repeat(100), 'lost '.repeat(100)]);
