@@ -36,8 +36,7 @@ export async function readContent(
     if (body.length < entry.size) throw truncated(body.length, entry.size);
     return { ...typeIn(headers), checksums, body: once(body), whole: body };
   }
-  const expected = (range?.end ?? entry.size) - (range?.start ?? 0);
-  const { headers, body } = await requests.stream(request, expected, signal);
+  const { headers, body } = await requests.stream(request, signal);
   try {
     const { checksums, assert } = statedIn(headers);
     assert?.();

@@ -1,15 +1,13 @@
 import type { LookupFunction } from 'node:net';
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 import { giveBack } from '../../src/contract/chunk-pool.ts';
 import type { Body } from '../../src/contract/object-store.ts';
 import { ArrivingBody } from './arriving-body.ts';
 import { UnusualAnswer } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Answer, AnswerHeaders, Head, RawRequest, Receiver } from './messages.ts';
-import { POOLED_BYTES, WholeBody } from './whole-body.ts';
+import { WholeBody } from './whole-body.ts';
 
-/** A body of so many bytes comes by a lane. */
-export const LANE_BYTES = POOLED_BYTES;
 const ERROR_BYTES = 64 * 1024;
 const MAX_SOCKETS = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -18,34 +16,27 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export type Refusal = (status: number, headers: AnswerHeaders, body: Buffer) => Error;
 
 /**
- * GETs to one origin over connections that are kept, without the machinery of an SDK: for what a sync asks a million times. Pages and
- * large bodies come by lanes, small ones and answers of an unusual form by undici. No redirect is followed: what proves who asks goes to
- * this origin and nowhere else.
+ * GETs to one origin over connections that are kept, without the machinery of an SDK: for what a sync asks a million times. They go by
+ * lanes; where answers have an unusual form, by undici. No redirect is followed: what proves who asks goes to this origin and nowhere else.
  */
 export class Requests {
-  readonly #pool: Pool;
+  readonly #origin: string;
+  readonly #lookup: LookupFunction | undefined;
   readonly #lanes: Lanes;
   readonly #refusal: Refusal;
-  /** Who answers in an unusual form once does so always. */
-  #isUsual = true;
+  /** Made when there was an unusual answer: who gives one does so always. */
+  #pool: Promise<Pool> | null = null;
 
   constructor(origin: string, lookup: LookupFunction | undefined, refusal: Refusal) {
+    this.#origin = origin;
+    this.#lookup = lookup;
     this.#refusal = refusal;
     this.#lanes = new Lanes(new URL(origin), lookup);
-    this.#pool = new Pool(origin, {
-      connections: MAX_SOCKETS,
-      pipelining: 1,
-      allowH2: false,
-      // The layers time out.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { timeout: CONNECT_TIMEOUT_MS, ...(lookup ? { lookup } : {}) },
-    });
   }
 
   /** The whole body of a small object. */
   async whole(request: RawRequest, atMost: number, signal: AbortSignal): Promise<Answer<Buffer>> {
-    const { head, body } = await this.#asked(request, atMost >= LANE_BYTES, signal, async (ask) => {
+    const { head, body } = await this.#asked(request, signal, async (ask) => {
       const whole = new WholeBody(atMost);
       ask(whole);
       return whole.done;
@@ -61,7 +52,7 @@ export class Requests {
     signal: AbortSignal,
     read: (body: Buffer, headers: AnswerHeaders) => T | Promise<T>,
   ): Promise<T> {
-    const { head, body } = await this.#asked(request, true, signal, async (ask) => {
+    const { head, body } = await this.#asked(request, signal, async (ask) => {
       const whole = new WholeBody(atMost, true);
       ask(whole);
       return whole.done;
@@ -74,9 +65,9 @@ export class Requests {
     }
   }
 
-  /** A body as it comes, of some length that is expected. */
-  async stream(request: RawRequest, expected: number, signal: AbortSignal): Promise<Answer<Body>> {
-    const { head, body } = await this.#asked(request, expected >= LANE_BYTES, signal, async (ask) => {
+  /** A body as it comes. */
+  async stream(request: RawRequest, signal: AbortSignal): Promise<Answer<Body>> {
+    const { head, body } = await this.#asked(request, signal, async (ask) => {
       const arriving = new ArrivingBody();
       ask(arriving);
       return { head: await arriving.begun, body: arriving };
@@ -95,26 +86,40 @@ export class Requests {
 
   destroy(): void {
     this.#lanes.destroy();
-    void this.#pool.destroy().catch(() => undefined);
+    void this.#pool?.then((pool) => pool.destroy()).catch(() => undefined);
   }
 
   /** Has `work` ask with a receiver of its own, once more by the client that knows more when the answer is unusual. */
   async #asked<T>(
     request: RawRequest,
-    isLarge: boolean,
     signal: AbortSignal,
     work: (ask: (receiver: Receiver) => void) => Promise<T>,
   ): Promise<T> {
-    if (isLarge && this.#isUsual) {
+    if (!this.#pool) {
       try {
         return await work((receiver) => this.#lanes.ask(request, receiver, signal));
       } catch (error) {
         if (!(error instanceof UnusualAnswer)) throw error;
-        this.#isUsual = false;
       }
     }
-    return work((receiver) => dispatch(this.#pool, request, receiver, signal));
+    this.#pool ??= openPool(this.#origin, this.#lookup);
+    const pool = await this.#pool;
+    return work((receiver) => dispatch(pool, request, receiver, signal));
   }
+}
+
+/** Most sources never need it, and need not wait for it to load. */
+async function openPool(origin: string, lookup: LookupFunction | undefined): Promise<Pool> {
+  const { Pool } = await import('undici');
+  return new Pool(origin, {
+    connections: MAX_SOCKETS,
+    pipelining: 1,
+    allowH2: false,
+    // The layers time out.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: { timeout: CONNECT_TIMEOUT_MS, ...(lookup ? { lookup } : {}) },
+  });
 }
 
 function dispatch(pool: Pool, request: RawRequest, receiver: Receiver, signal: AbortSignal): void {

@@ -4,7 +4,7 @@ import type { Flow, Head, Receiver } from './messages.ts';
 
 const ERROR_BYTES = 64 * 1024;
 /** A body that is larger than this, and known to fit, is put into a chunk of the pool. */
-export const POOLED_BYTES = CHUNK_BYTES / 2;
+const POOLED_BYTES = CHUNK_BYTES / 2;
 
 /** An answer that is read into one buffer. One that is longer than `atMost` is cut off with an error; of a refusal the beginning is enough. */
 export class WholeBody implements Receiver {

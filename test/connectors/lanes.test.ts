@@ -8,7 +8,7 @@ import { ArrivingBody } from '../../connectors/http/arriving-body.ts';
 import { UnusualAnswer } from '../../connectors/http/lane.ts';
 import { Lanes } from '../../connectors/http/lanes.ts';
 import type { RawRequest } from '../../connectors/http/messages.ts';
-import { LANE_BYTES, Requests } from '../../connectors/http/requests.ts';
+import { Requests } from '../../connectors/http/requests.ts';
 import { s3 } from '../../connectors/s3/connector.ts';
 import { CHUNK_BYTES, giveBack } from '../../src/contract/chunk-pool.ts';
 import { Secret } from '../../src/contract/secret.ts';
@@ -206,7 +206,7 @@ describe('a large body', () => {
     });
     const requests = new Requests(origin.origin, undefined, (status, _headers, body) => new Error(`${status} ${body}`));
     closing.push(async () => requests.destroy());
-    const { body } = await requests.stream(GET, LANE_BYTES, never);
+    const { body } = await requests.stream(GET, never);
     expect((await bytesOf(body)).toString()).toBe(text);
     expect(asked).toBe(2);
     const { origin: refusing } = await serving(
@@ -218,7 +218,7 @@ describe('a large body', () => {
       (status, _headers, said) => new Error(`${status} ${said}`),
     );
     closing.push(async () => refused.destroy());
-    await expect(refused.stream(GET, LANE_BYTES, never)).rejects.toThrow('403 not so');
+    await expect(refused.stream(GET, never)).rejects.toThrow('403 not so');
   });
 
   test('is asked for in one line: nothing in a key makes two requests of it', () => {
