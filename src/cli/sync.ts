@@ -24,6 +24,8 @@ interface SyncOptions {
 /** Queues a run for each source, works the queue in this process or has the service do it, and waits for the runs. */
 export function sync(globals: Globals, name: string, options: SyncOptions): Promise<void> {
   return withSession(async ({ call, app }) => {
+    // Loaded while the database starts; what keeps it from opening is told below.
+    if (!options.dryRun) app?.queue().catch(() => undefined);
     const sourceIds = await sourcesOf(call, name, options.source);
     if (options.dryRun) return plan(globals, call, sourceIds);
     const stop = new AbortController();
