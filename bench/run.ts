@@ -189,7 +189,7 @@ async function report(): Promise<void> {
 Medians of ${values.repeat} on ${availableParallelism()} cores, Node ${process.version}, rclone ${version}, each in turn on the same endpoint. CPU is the whole machine's
 without the endpoint's, so PostgreSQL is in it. Lockgate does all of its work: index, SHA-256, durable content and rows, change feed. rclone writes files and
 does not wait until they are on the disk; the column "durable" is against rclone with a \`sync\` of its files behind it. Before each run the machine's memory for files is
-touched, so that neither pays for the host's. \`npm run bench\` makes this page anew; [where the time goes](../docs/performance.md).
+touched, so that neither pays for the host's, and each run has a folder of its own. \`npm run bench\` makes this page anew; [where the time goes](../docs/performance.md).
 
 | work | Lockgate | rclone | wall | durable | CPU |
 |---|---|---|---|---|---|

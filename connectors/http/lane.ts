@@ -71,7 +71,7 @@ export class Lane {
     this.#socket.ref();
     if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
-    this.#socket.write(text);
+    this.#socket.write(text, 'latin1');
   }
 
   destroy(reason?: unknown): void {

@@ -53,7 +53,7 @@ export class WholeBody implements Receiver {
     const placed = room ? bytes.copy(room) : 0;
     if (placed < bytes.length) {
       const rest = bytes.subarray(placed);
-      this.#pieces.push(isLent ? Buffer.from(rest) : rest);
+      this.#pieces.push(isLent ? copyOf(rest) : rest);
     }
     return this.filled(bytes.length);
   }
@@ -76,6 +76,23 @@ export class WholeBody implements Receiver {
     this.#place = null;
     this.#done.reject(error);
   }
+}
+
+/** Copies of small bodies lie together: each with memory of its own would have the collector run all the time. */
+const SLAB_BYTES = 256 * 1024;
+let slab = Buffer.alloc(0);
+let used = 0;
+
+function copyOf(bytes: Buffer): Buffer {
+  if (bytes.length > SLAB_BYTES / 4) return Buffer.from(bytes);
+  if (used + bytes.length > slab.length) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    used = 0;
+  }
+  const copy = slab.subarray(used, used + bytes.length);
+  bytes.copy(copy);
+  used += bytes.length;
+  return copy;
 }
 
 function tooLong(bytes: number): ConnectorError {

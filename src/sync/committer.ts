@@ -1,10 +1,11 @@
-import type { ContentStore } from '../contract/content-store.ts';
+import type { ContentStore, StagedContent } from '../contract/content-store.ts';
 import type { HandStore, Outcome } from '../contract/run.ts';
 import type { SyncLimits } from './limits.ts';
 
 /**
  * Gathers finished entries and commits them together: first their bytes become durable, then their rows visible.
- * One commit at a time, of all that has come while the one before was under way. When one fails, everything after it fails with the same error.
+ * One commit after the other, of all that has come while the one before was under way; the bytes of the next become durable while the rows
+ * of one are written. When one fails, everything after it fails with the same error.
  */
 export class Committer {
   readonly #store: HandStore;
@@ -21,6 +22,8 @@ export class Committer {
   #settled: number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #working: Promise<void> | null = null;
+  /** The rows that are being written. */
+  #writing: Promise<void> = Promise.resolve();
   #isDue = false;
   #failed = false;
 
@@ -84,15 +87,18 @@ export class Committer {
   }
 
   async #work(): Promise<void> {
-    while (this.#isDue) {
-      this.#isDue = false;
-      const outcomes = this.#outcomes;
-      const settled = this.#settled;
-      this.#outcomes = [];
-      this.#bytes = 0;
-      this.#settled = [];
-      await this.#commit(outcomes, settled);
-    }
+    do {
+      while (this.#isDue) {
+        this.#isDue = false;
+        const outcomes = this.#outcomes;
+        const settled = this.#settled;
+        this.#outcomes = [];
+        this.#bytes = 0;
+        this.#settled = [];
+        await this.#commit(outcomes, settled);
+      }
+      await this.#writing;
+    } while (this.#isDue);
   }
 
   /** Resolves when all that was added so far is committed. Never rejects: a failure goes to `onFailure`. */
@@ -103,13 +109,32 @@ export class Committer {
     }
   }
 
+  /** Resolves when the bytes are durable, and the rows of the commit before are written. */
   async #commit(outcomes: Outcome[], settled: number[]): Promise<void> {
     if (outcomes.length === 0 && settled.length === 0) return;
     const staged = outcomes.flatMap((outcome) => (outcome.kind === 'stored' ? [outcome.content] : []));
+    let failure: { error: unknown } | null = null;
     try {
       if (this.#failed) throw new Error('an earlier commit failed');
       await this.#store.keepContent(staged.map(({ sha256 }) => sha256));
       await this.#content.commit(staged);
+    } catch (error) {
+      failure = { error };
+    }
+    await this.#writing;
+    this.#writing = this.#write(outcomes, settled, staged, failure);
+  }
+
+  /** Never rejects. */
+  async #write(
+    outcomes: Outcome[],
+    settled: number[],
+    staged: StagedContent[],
+    failure: { error: unknown } | null,
+  ): Promise<void> {
+    try {
+      if (failure) throw failure.error;
+      if (this.#failed) throw new Error('an earlier commit failed');
       await this.#store.commit(outcomes, settled);
     } catch (error) {
       await this.#content.discard(staged).catch(() => undefined);

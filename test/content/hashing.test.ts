@@ -1,0 +1,86 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { BodyHash, sha256Of } from '../../src/content/hashing.ts';
+import { stage } from '../../src/content/staging.ts';
+import { CHUNK_BYTES, giveBack, isShared, takeChunk } from '../../src/contract/chunk-pool.ts';
+
+const expected = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const signal = new AbortController().signal;
+
+/** Bytes in chunks of the pool, as they come from a source. */
+function* chunksOf(bytes: Buffer): Iterable<Buffer> {
+  for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
+    const chunk = takeChunk();
+    yield chunk.subarray(0, bytes.copy(chunk, 0, from));
+  }
+}
+
+test('bodies that are hashed side by side by the thread have the hashes of their bytes', async () => {
+  const bodies = Array.from({ length: 12 }, (_, i) => randomBytes(i * 700_001));
+  const hashed = await Promise.all(
+    bodies.map(async (body, i) => {
+      const hash = new BodyHash();
+      for (const chunk of chunksOf(body)) {
+        // One that did not come from the pool in between, as of a slow source.
+        await hash.update(i % 3 === 0 ? Buffer.from(chunk) : chunk);
+        giveBack(chunk);
+      }
+      if (i % 5 === 4) hash.forget();
+      return hash.digest();
+    }),
+  );
+  for (const [i, body] of bodies.entries()) if (i % 5 !== 4) expect([i, hashed[i]]).toEqual([i, expected(body)]);
+  const [whole] = [...chunksOf(randomBytes(600_000))] as [Buffer];
+  expect(isShared(whole)).toBe(true);
+  expect(await sha256Of(whole)).toBe(expected(whole));
+  expect(await sha256Of(Buffer.from(whole))).toBe(expected(whole));
+});
+
+test('what is staged while its chunks are used again is what came', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'lockgate-staging-'));
+  try {
+    const bodies = Array.from({ length: 8 }, () => randomBytes(9 * CHUNK_BYTES + 17));
+    const staged = await Promise.all(
+      bodies.map((body) =>
+        stage(
+          folder,
+          (async function* () {
+            for (const chunk of chunksOf(body)) {
+              yield chunk;
+              await new Promise((resolve) => setImmediate(resolve));
+            }
+          })(),
+          signal,
+        ),
+      ),
+    );
+    for (const [i, { sha256, size, handle }] of staged.entries()) {
+      expect([sha256, size]).toEqual([expected(bodies[i] as Buffer), bodies[i]?.length]);
+      expect(expected(await readFile(handle))).toBe(sha256);
+    }
+    const broken = stage(
+      folder,
+      (async function* () {
+        yield* chunksOf(bodies[0] as Buffer);
+        throw new Error('the source broke off');
+      })(),
+      signal,
+    );
+    await expect(broken).rejects.toThrow('broke off');
+    expect(await readdir(folder)).toHaveLength(8);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('who gives no chunk back gets ordinary memory in the end, which is collected as usual', () => {
+  const taken = Array.from({ length: 300 }, takeChunk);
+  expect(taken.filter(isShared).length).toBeLessThanOrEqual(128);
+  for (const chunk of taken) giveBack(chunk);
+  for (const chunk of taken) giveBack(chunk);
+  const again = Array.from({ length: 300 }, takeChunk);
+  expect(new Set(again.map(({ buffer }) => buffer)).size).toBe(300);
+});
