@@ -69,9 +69,12 @@ function isBoundary(key: string, average: number): boolean {
   return (value >>> 0) % average === 0;
 }
 
-/** Over what makes a listing of these entries the same as an earlier one. */
-export function hashOf(entries: readonly Entry[]): string {
-  let text = '';
+/**
+ * Over what makes a listing of a stretch the same as an earlier one. Where it ends is part of that: when the key that ended it goes, so does
+ * the boundary, and what lay behind belongs to this stretch although no chunk may be stored of it.
+ */
+export function hashOf({ entries, before }: Stretch): string {
+  let text = `${before ?? ''}\n`;
   for (const { key, path, version, size } of entries) {
     text += `${key}\0${version}\0${size}\0${key.endsWith(path) ? path.length : path}\n`;
   }

@@ -141,7 +141,7 @@ class Parts {
     // Up to a boundary, or to where the part ends, its last key with it.
     const known = await stored.before(before ?? (upTo === null ? null : `${upTo}\u0001`));
     const isWhole = from !== null && (before !== null || upTo === null) && !restrict;
-    const hash = isWhole ? hashOf(entries) : '';
+    const hash = isWhole ? hashOf(stretch) : '';
     const [only] = known;
     if (isWhole && known.length === 1 && only?.from === from && only.hash === hash) {
       step.same(only);

@@ -127,3 +127,18 @@ test('rules that change and change back while no run completes are no proof of a
   await read();
   await expectExact(rig);
 });
+
+test('a stretch without a chunk is not overlooked when the key goes with which it began', async () => {
+  const { rig } = await settled();
+  await using _ = rig;
+  const chunks = await rig.db.query<{ from: string }>(
+    "select from_key as from from lockgate.listing_chunk where from_key > '' order by from_key",
+  );
+  const starts = chunks.map(({ from }) => from);
+  const [begin = '', end = ''] = starts.slice(5, 7);
+  await rig.db.query('delete from lockgate.listing_chunk where from_key = $1', [begin]);
+  for (const key of [...rig.bucket.objects.keys()].filter((each) => each >= begin && each < end))
+    rig.bucket.delete(key);
+  await rig.sync();
+  await expectExact(rig);
+});
