@@ -5,7 +5,7 @@ import { coded, type Head, type Receiver } from './messages.ts';
 
 /** Of heads, and of bodies that say nothing of their length; used again for every answer. */
 const OWN_BYTES = 64 * 1024;
-const CONNECT_TIMEOUT_MS = 10_000;
+export const CONNECT_TIMEOUT_MS = 10_000;
 /** An idle connection is let go before most servers do. */
 const IDLE_MS = 4000;
 
@@ -15,6 +15,8 @@ export class UnusualAnswer extends Error {}
 interface Exchange {
   readonly receiver: Receiver;
   readonly release: () => void;
+  /** What to do when the connection ends before the answer has begun; absent: the receiver hears of it. */
+  readonly again: (() => void) | undefined;
   /** Of the head what has come, until it is whole. */
   head: Buffer | null;
   framing: Framing;
@@ -34,7 +36,7 @@ export class Lane {
   #target: Buffer = this.#own;
   #exchange: Exchange | null = null;
   #idleMs = IDLE_MS;
-  #answered = 0;
+  #isConnected = false;
   #isOver = false;
 
   constructor(origin: URL, lookup: LookupFunction | undefined, onIdle: () => void, onClose: () => void) {
@@ -45,7 +47,10 @@ export class Lane {
     socket.setNoDelay(true);
     socket.setTimeout(CONNECT_TIMEOUT_MS);
     socket.on('timeout', () => socket.destroy(coded('ETIMEDOUT', 'There is no connection.')));
-    socket.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => socket.setTimeout(0));
+    socket.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+      this.#isConnected = true;
+      socket.setTimeout(0);
+    });
     socket.on('error', (error) => {
       failure = error;
     });
@@ -57,17 +62,12 @@ export class Lane {
     });
   }
 
-  /** Whether an answer has come over it: then its server may just have been about to close it. */
-  get isUsed(): boolean {
-    return this.#answered > 0;
-  }
-
-  /** Sends a request, whose answer the receiver has. Only when it is idle. */
-  ask(text: string, receiver: Receiver, signal: AbortSignal): void {
+  /** Sends a request, whose answer the receiver has; or `again`, when the connection ends before that has begun. Only when it is idle. */
+  ask(text: string, receiver: Receiver, signal: AbortSignal, again?: () => void): void {
     const abort = () => this.destroy(signal.reason);
     const release = () => signal.removeEventListener('abort', abort);
-    this.#exchange = { receiver, release, head: Buffer.alloc(0), framing: 0, chunks: null };
-    if (this.#answered > 0) this.#socket.setTimeout(0);
+    this.#exchange = { receiver, release, again, head: Buffer.alloc(0), framing: 0, chunks: null };
+    if (this.#isConnected) this.#socket.setTimeout(0);
     this.#socket.ref();
     if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
@@ -175,7 +175,6 @@ export class Lane {
   #end(isClean: boolean): boolean {
     const exchange = this.#exchange as Exchange;
     this.#exchange = null;
-    this.#answered++;
     exchange.release();
     if (isClean && this.#idleMs > 0) {
       this.#socket.setTimeout(this.#idleMs);
@@ -189,8 +188,11 @@ export class Lane {
   #fail(error: unknown): void {
     const exchange = this.#exchange;
     this.#exchange = null;
-    exchange?.release();
-    exchange?.receiver.fail(error);
+    if (!exchange) return;
+    exchange.release();
+    const code = (error as { code?: string }).code;
+    if (exchange.again && exchange.head && (code === 'ECONNRESET' || code === 'EPIPE')) exchange.again();
+    else exchange.receiver.fail(error);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { LookupFunction } from 'node:net';
 import { textOf } from './framing.ts';
 import { Lane } from './lane.ts';
-import type { Head, RawRequest, Receiver } from './messages.ts';
+import type { RawRequest, Receiver } from './messages.ts';
 
 const MAX_IDLE = 64;
 
@@ -20,10 +20,10 @@ export class Lanes {
   /** Throws when the request is none; everything else the receiver hears. */
   ask(request: RawRequest, receiver: Receiver, signal: AbortSignal): void {
     const text = textOf(this.#origin, request);
-    const lane = this.#idle.pop() ?? this.#open();
+    const used = this.#idle.pop();
     // Its server may have closed it while nobody looked: then another one is asked, once.
-    if (lane.isUsed) lane.ask(text, new OncePatient(receiver, () => this.#open().ask(text, receiver, signal)), signal);
-    else lane.ask(text, receiver, signal);
+    if (used) used.ask(text, receiver, signal, () => this.#open().ask(text, receiver, signal));
+    else this.#open().ask(text, receiver, signal);
   }
 
   destroy(): void {
@@ -45,44 +45,5 @@ export class Lanes {
     );
     this.#all.add(lane);
     return lane;
-  }
-}
-
-/** Has the request sent again when the connection ends before the answer has begun. */
-class OncePatient implements Receiver {
-  readonly #receiver: Receiver;
-  readonly #again: () => void;
-  #hasBegun = false;
-
-  constructor(receiver: Receiver, again: () => void) {
-    this.#receiver = receiver;
-    this.#again = again;
-  }
-
-  begin(head: Head, flow: Parameters<Receiver['begin']>[1]): void {
-    this.#hasBegun = true;
-    this.#receiver.begin(head, flow);
-  }
-
-  room(): Buffer | null {
-    return this.#receiver.room();
-  }
-
-  filled(bytes: number): boolean {
-    return this.#receiver.filled(bytes);
-  }
-
-  take(bytes: Buffer, isLent: boolean): boolean {
-    return this.#receiver.take(bytes, isLent);
-  }
-
-  end(): void {
-    this.#receiver.end();
-  }
-
-  fail(error: unknown): void {
-    const code = (error as { code?: string }).code;
-    if (!this.#hasBegun && (code === 'ECONNRESET' || code === 'EPIPE')) this.#again();
-    else this.#receiver.fail(error);
   }
 }

@@ -3,14 +3,12 @@ import type { Dispatcher, Pool } from 'undici';
 import { giveBack } from '../../src/contract/chunk-pool.ts';
 import type { Body } from '../../src/contract/object-store.ts';
 import { ArrivingBody } from './arriving-body.ts';
-import { UnusualAnswer } from './lane.ts';
+import { CONNECT_TIMEOUT_MS, UnusualAnswer } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Answer, AnswerHeaders, Head, RawRequest, Receiver } from './messages.ts';
-import { WholeBody } from './whole-body.ts';
+import { ERROR_BYTES, WholeBody } from './whole-body.ts';
 
-const ERROR_BYTES = 64 * 1024;
 const MAX_SOCKETS = 128;
-const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The connector's own error for an answer that is none of what was asked for. */
 export type Refusal = (status: number, headers: AnswerHeaders, body: Buffer) => Error;
@@ -36,11 +34,7 @@ export class Requests {
 
   /** The whole body of a small object. */
   async whole(request: RawRequest, atMost: number, signal: AbortSignal): Promise<Answer<Buffer>> {
-    const { head, body } = await this.#asked(request, signal, async (ask) => {
-      const whole = new WholeBody(atMost);
-      ask(whole);
-      return whole.done;
-    });
+    const { head, body } = await this.#collected(request, signal, () => new WholeBody(atMost));
     if (head.status >= 300) throw this.#refusal(head.status, head.headers, body);
     return { headers: head.headers, body };
   }
@@ -52,11 +46,7 @@ export class Requests {
     signal: AbortSignal,
     read: (body: Buffer, headers: AnswerHeaders) => T | Promise<T>,
   ): Promise<T> {
-    const { head, body } = await this.#asked(request, signal, async (ask) => {
-      const whole = new WholeBody(atMost, true);
-      ask(whole);
-      return whole.done;
-    });
+    const { head, body } = await this.#collected(request, signal, () => new WholeBody(atMost, true));
     try {
       if (head.status >= 300) throw this.#refusal(head.status, head.headers, Buffer.from(body));
       return await read(body, head.headers);
@@ -87,6 +77,14 @@ export class Requests {
   destroy(): void {
     this.#lanes.destroy();
     void this.#pool?.then((pool) => pool.destroy()).catch(() => undefined);
+  }
+
+  #collected(request: RawRequest, signal: AbortSignal, receiver: () => WholeBody) {
+    return this.#asked(request, signal, (ask) => {
+      const whole = receiver();
+      ask(whole);
+      return whole.done;
+    });
   }
 
   /** Has `work` ask with a receiver of its own, once more by the client that knows more when the answer is unusual. */

@@ -2,11 +2,12 @@ import { CHUNK_BYTES, giveBack, takeChunk } from '../../src/contract/chunk-pool.
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Flow, Head, Receiver } from './messages.ts';
 
-const ERROR_BYTES = 64 * 1024;
+/** No refusal is longer. */
+export const ERROR_BYTES = 64 * 1024;
 /** A body that is larger than this, and known to fit, is put into a chunk of the pool. */
 const POOLED_BYTES = CHUNK_BYTES / 2;
 
-/** An answer that is read into one buffer. One that is longer than `atMost` is cut off with an error; of a refusal the beginning is enough. */
+/** An answer that is read into one buffer. One that is longer than `atMost`, or than a refusal may be, is cut off with an error. */
 export class WholeBody implements Receiver {
   readonly done: Promise<{ readonly head: Head; readonly body: Buffer }>;
   readonly #done = Promise.withResolvers<{ readonly head: Head; readonly body: Buffer }>();
@@ -59,16 +60,12 @@ export class WholeBody implements Receiver {
   }
 
   end(): void {
-    const [only] = this.#pieces;
     const place = this.#place?.subarray(0, this.#length);
-    const isWhole = this.#length <= CHUNK_BYTES && place !== undefined;
-    const body =
-      (isWhole ? place : null) ??
-      (this.#pieces.length === 1 && only && !place
-        ? only
-        : Buffer.concat([...(place ? [place] : []), ...this.#pieces]));
-    if (place && !isWhole) giveBack(place);
-    this.#done.resolve({ head: this.#head as Head, body });
+    const all = place ? [place, ...this.#pieces] : this.#pieces;
+    const [only] = all;
+    if (only && all.length === 1) return this.#done.resolve({ head: this.#head as Head, body: only });
+    this.#done.resolve({ head: this.#head as Head, body: Buffer.concat(all) });
+    if (place) giveBack(place);
   }
 
   fail(error: unknown): void {

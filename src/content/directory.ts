@@ -1,11 +1,12 @@
 import { createReadStream } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ByteRange } from '../contract/connector.ts';
 import type { ContentStore, PackIndex, StagedContent, StoredContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
 import { Packs } from './packs.ts';
 import { orUnwritable, stage, sweep } from './staging.ts';
+import { syncPath } from './syncing.ts';
 
 /**
  * A content store in a local directory: `ab/cd/<sha256>`, with bodies staged in `staging/` until they are committed, and small
@@ -79,7 +80,7 @@ async function commit(root: string, staged: readonly StagedContent[]): Promise<v
       const target = pathOf(root, sha256);
       const folder = dirname(target);
       if (await stat(handle).catch(() => null)) {
-        await syncFile(handle);
+        await syncPath(handle);
         const made = await mkdir(folder, { recursive: true, mode: 0o700 });
         if (made) folders.add(dirname(folder)).add(root);
         await place(handle, target);
@@ -89,7 +90,7 @@ async function commit(root: string, staged: readonly StagedContent[]): Promise<v
       folders.add(folder);
     }),
   );
-  await Promise.all([...folders].map(syncFile));
+  await Promise.all([...folders].map(syncPath));
 }
 
 /** Identical content keeps the file that is there: a reader may have it open. */
@@ -103,15 +104,6 @@ async function place(handle: string, target: string): Promise<void> {
     // A file system without hard links: the rename replaces the file with one of the same bytes.
     else if (code === 'EPERM' || code === 'ENOTSUP' || code === 'EMLINK') await rename(handle, target);
     else throw error;
-  }
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }
 

@@ -35,7 +35,7 @@ class HashThread {
       if (this.#waiting.length === 0) this.#worker.unref();
     });
     this.#worker.on('error', (error) => this.#end(error));
-    this.#worker.on('exit', () => this.#end(new Error('the thread that hashes has ended')));
+    this.#worker.on('exit', () => this.#end(ended()));
   }
 
   get isOver(): boolean {
@@ -47,6 +47,7 @@ class HashThread {
   }
 
   ask(asked: Asked): Promise<string> {
+    if (this.#isOver) return Promise.reject(ended());
     if (this.#waiting.length === 0) this.#worker.ref();
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
@@ -64,6 +65,10 @@ class HashThread {
   }
 }
 
+function ended(): Error {
+  return new Error('the thread that hashes has ended');
+}
+
 let running: HashThread | null = null;
 
 function thread(): HashThread {
@@ -75,9 +80,7 @@ function thread(): HashThread {
 export function sha256Of(bytes: Uint8Array): Promise<string> | string {
   if (!isShared(bytes)) return hash('sha256', bytes);
   const there = thread();
-  const body = there.newBody();
-  there.ask({ body, chunk: bytes }).catch(() => undefined);
-  return there.ask({ body, ask: 'digest' });
+  return there.ask({ body: there.newBody(), chunk: bytes, ask: 'digest' });
 }
 
 /** SHA-256 of a body that comes in chunks. */

@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Syncing } from './syncing.ts';
+import { Syncing, syncPath } from './syncing.ts';
 
 const PACK_BYTES = 256 * 1024 * 1024;
 /** Buffers that one write takes. */
@@ -25,7 +25,7 @@ export class PackFile {
     const folder = dirname(path);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const file = await open(path, 'wx+', 0o600);
-    for (const each of [folder, dirname(folder)]) await syncFolder(each);
+    for (const each of [folder, dirname(folder)]) await syncPath(each);
     return new PackFile(number, file);
   }
 
@@ -77,13 +77,4 @@ async function writeAll(file: FileHandle, buffers: readonly Uint8Array[], positi
     }
   }
   return total;
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

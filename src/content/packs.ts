@@ -96,16 +96,16 @@ export class Packs {
       const hashes = [...new Set(staged.map(({ sha256 }) => sha256))];
       const there = await this.#index.find(hashes);
       const held: { sha256: string; bytes: Uint8Array }[] = [];
-      const written = new Map<PackFile, PackedContent[]>();
+      const written: (PackedContent & { readonly pack: PackFile })[] = [];
       for (const sha256 of hashes) {
         if (there.has(sha256)) continue;
         const { bytes = null, place = null, size = 0 } = this.#pending.get(sha256) ?? {};
         if (bytes) held.push({ sha256, bytes });
-        else if (place) written.set(place.pack, [...(written.get(place.pack) ?? []), { sha256, at: place.at, size }]);
+        else if (place) written.push({ ...place, sha256, size });
         else throw new LockgateError('content_lost', 'Staged content is gone before it was committed.');
       }
       const add: TakeOver = (pack, contents) => this.#index.add(pack, contents);
-      for (const [pack, contents] of written) {
+      for (const [pack, contents] of Map.groupBy(written, (each) => each.pack)) {
         await this.#sync(pack);
         if (!(await add(pack.number, contents))) await this.#copy(pack, contents, add);
       }
@@ -236,9 +236,9 @@ export class Packs {
   }
 
   /** Whatever is stored later begins another pack. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     if (this.#current) this.#giveUp(this.#current);
-    return this.#inTurn(async () => undefined);
+    await this.#turn;
   }
 
   /** Null: it is not packed. */

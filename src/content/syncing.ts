@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 
 const SYNC_BYTES = 32 * 1024 * 1024;
 
@@ -28,5 +28,15 @@ export class Syncing {
   /** Rejects when what was begun so far has failed. */
   settled(): Promise<void> {
     return this.#last;
+  }
+}
+
+/** Of a file its bytes, of a folder the names in it, are on the disk when it resolves. */
+export async function syncPath(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
