@@ -74,8 +74,10 @@ function scanObject(text: string, from: number, objects: ListedObject[]): number
   const texts: (string | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
   let at = from;
   for (;;) {
-    at = text.indexOf('<', at);
-    if (at < 0) return -1;
+    const next = text.indexOf('<', at);
+    // Text between the fields is in no listing; a parser may make a text of the whole object then.
+    if (next < 0 || (next > at && text.slice(at, next).trim() !== '')) return -1;
+    at = next;
     if (isClosing(text, at)) break;
     const end = FIELDS.read(text, at, texts);
     if (end < 0) return -1;

@@ -117,6 +117,14 @@ describe('the scan of listings', () => {
     );
   }, 3_600_000);
 
+  test('leaves text between the fields of an object to the SDK, which takes the whole object for one then', () => {
+    const page = (between: string) =>
+      `<ListBucketResult><Contents><Key>a</Key>${between}<Size>1</Size></Contents><IsTruncated>false</IsTruncated></ListBucketResult>`;
+    expect(scanListing(page('\r\n  '))?.objects).toMatchObject([{ key: 'a', size: 1 }]);
+    expect(scanListing(page('&unknown;'))).toBeNull();
+    expect(scanListing(page('text'))).toBeNull();
+  });
+
   test('reads a page that is damaged, or that nobody writes, as the SDK does or not at all', async () => {
     const odd = fc.constantFrom(
       ...[
