@@ -1,9 +1,11 @@
+import { isAscii } from 'node:buffer';
 import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
-import type { Entry, Page } from '../../src/contract/connector.ts';
+import type { Entry, Outline, Page } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Clients, RegionalClient } from './client.ts';
 import type { S3Location } from './location.ts';
-import { type ListedObject, scanListing } from './scan.ts';
+import { type OutlinedListing, objectsIn, outlineListing } from './outline.ts';
+import { type ListedObject, type ListingFrame, scanListing } from './scan.ts';
 
 const PAGE_KEYS = 1000;
 /** Storage classes that a plain GET is refused for. */
@@ -24,12 +26,7 @@ export function positionAfter(key: string): string {
 const LISTING_BYTES = 32 * 1024 * 1024;
 
 /** What a page has, however it was read. */
-interface Listed {
-  readonly objects: readonly ListedObject[];
-  readonly truncated: boolean | undefined;
-  readonly token: string | undefined;
-  readonly encoded: boolean;
-}
+type Listed = ListingFrame & ({ readonly objects: readonly ListedObject[] } | OutlinedListing);
 
 export async function listPage(
   client: RegionalClient,
@@ -74,7 +71,7 @@ async function askFor(
       ...(start.after === undefined ? [] : ([['start-after', start.after]] as [string, string][])),
     ];
     const request = await wire.requestFor({ key: null, query });
-    const scanned = await wire.requests.page(request, LISTING_BYTES, signal, (body) => scanListing(body.toString()));
+    const scanned = await wire.requests.page(request, LISTING_BYTES, signal, listingIn);
     if (scanned) return scanned;
     // Whoever writes such pages writes all of them so.
     wire.listsPlainly = false;
@@ -89,6 +86,12 @@ async function askFor(
     ...(start.after === undefined ? {} : { StartAfter: start.after }),
   });
   return listedBy(await s3.send(command, { abortSignal: signal }));
+}
+
+function listingIn(body: Buffer): Listed | null {
+  if (!isAscii(body)) return scanListing(body.toString());
+  const text = body.toString('latin1');
+  return outlineListing(text) ?? scanListing(text);
 }
 
 function listedBy(output: ListObjectsV2CommandOutput): Listed {
@@ -106,25 +109,76 @@ function listedBy(output: ListObjectsV2CommandOutput): Listed {
 
 function pageOf(listed: Listed, location: S3Location, from: Position | null): Page {
   if (listed.truncated === undefined) throw invalid('The answer is not a listing.');
-  const entries = listed.objects.map((object): Entry => {
-    const key = listed.encoded ? decodeKey(object.key) : object.key;
-    if (!key.startsWith(location.listed)) throw invalid('The listing has a key outside the prefix that was asked for.');
+  if ('text' in listed) {
+    const outline = outlineOf(listed, location);
+    return new OutlinedPage(outline, nextOf(listed, outline.keys.at(-1), from));
+  }
+  const entries = entriesOf(listed.objects, listed, location);
+  return { entries, next: nextOf(listed, entries.at(-1)?.key, from) };
+}
+
+function nextOf({ truncated, token }: ListingFrame, last: string | undefined, from: Position | null): Page['next'] {
+  if (!truncated) return { kind: 'end' };
+  if (!token) throw invalid('The listing is cut short and does not say where it goes on.');
+  if (token === from?.token) throw invalid('The listing repeats its token, so it would never end.');
+  const next: Position = { token, after: last ?? from?.after ?? null };
+  return { kind: 'more', pageToken: JSON.stringify(next) };
+}
+
+function entriesOf(
+  objects: readonly ListedObject[],
+  { encoded }: ListingFrame,
+  { listed, prefix }: S3Location,
+): readonly Entry[] {
+  return objects.map((object): Entry => {
+    const key = encoded ? decodeKey(object.key) : object.key;
+    if (!key.startsWith(listed)) throw outside();
     const modifiedAt = Number.isFinite(object.modifiedAt) ? object.modifiedAt : 0;
     const entry = {
       key,
-      path: location.prefix === '' ? key : key.slice(location.prefix.length) || key,
+      path: prefix === '' ? key : key.slice(prefix.length) || key,
       version: object.etag ?? `modified ${modifiedAt}`,
       size: object.size,
       modifiedAt,
     };
     return ARCHIVED.has(object.storageClass ?? '') ? { ...entry, unreadable: 'archived' } : entry;
   });
-  if (!listed.truncated) return { entries, next: { kind: 'end' } };
-  const { token } = listed;
-  if (!token) throw invalid('The listing is cut short and does not say where it goes on.');
-  if (token === from?.token) throw invalid('The listing repeats its token, so it would never end.');
-  const next: Position = { token, after: entries.at(-1)?.key ?? from?.after ?? null };
-  return { entries, next: { kind: 'more', pageToken: JSON.stringify(next) } };
+}
+
+function outlineOf(listed: OutlinedListing, location: S3Location): Outline {
+  const { text, places } = listed;
+  const at = (place: number) => places[place] as number;
+  const isEncoded = listed.encoded && /[%+]/.test(text.slice(at(0), places.at(-1)));
+  const keys = isEncoded ? listed.keys.map(decodeKey) : listed.keys;
+  if (!keys.every((key) => key.startsWith(location.listed))) throw outside();
+  return {
+    keys,
+    ascii: !isEncoded,
+    form: `s3 ${listed.encoded}`,
+    words: (from, to) => text.slice(at(from), at(to)),
+    entries: (from, to) => entriesOf(objectsIn(listed, from, to), listed, location),
+  };
+}
+
+/** A page whose entries are made when somebody asks for them. A class, because V8 keeps each getter of an object's own for long. */
+class OutlinedPage implements Page {
+  readonly outline: Outline;
+  readonly next: Page['next'];
+  #entries: readonly Entry[] | null = null;
+
+  constructor(outline: Outline, next: Page['next']) {
+    this.outline = outline;
+    this.next = next;
+  }
+
+  get entries(): readonly Entry[] {
+    this.#entries ??= this.outline.entries(0, this.outline.keys.length);
+    return this.#entries;
+  }
+}
+
+function outside(): ConnectorError {
+  return invalid('The listing has a key outside the prefix that was asked for.');
 }
 
 /** S3 encodes a listing's keys as forms do: a space is a plus sign. */

@@ -10,13 +10,17 @@ export interface ListedObject {
   readonly storageClass: string | undefined;
 }
 
-export interface ScannedListing {
-  readonly objects: readonly ListedObject[];
+/** What a listing says beside its objects. */
+export interface ListingFrame {
   /** Undefined: the listing does not say. */
   readonly truncated: boolean | undefined;
   readonly token: string | undefined;
   /** Whether keys are encoded as in URLs. */
   readonly encoded: boolean;
+}
+
+export interface ScannedListing extends ListingFrame {
+  readonly objects: readonly ListedObject[];
 }
 
 const OBJECT_TEXTS = ['Key', 'Size', 'ETag', 'LastModified', 'StorageClass'];
@@ -34,16 +38,22 @@ const IN_LISTING: Known = {
  * needs a whole XML parser. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
  */
 export function scanListing(text: string): ScannedListing | null {
+  const objects: ListedObject[] = [];
+  const frame = walkListing(text, (at) => scanObject(text, at, objects));
+  return frame && { objects, ...frame };
+}
+
+/** Goes through a page; `objectAt` reads the object that begins at a place, and returns where it ends; -1: it has something unknown. */
+export function walkListing(text: string, objectAt: (at: number) => number): ListingFrame | null {
   const root = /^\uFEFF?\s*(?:<\?xml[^>]*\?>\s*)?<ListBucketResult(?:\s+xmlns="[^"<>&]*")?>/.exec(text);
   if (!root) return null;
-  const objects: ListedObject[] = [];
   const found = new Map<string, string>();
   let at = root[0].length;
   for (;;) {
     at = text.indexOf('<', at);
     if (at < 0) return null;
     if (text.startsWith('<Contents>', at)) {
-      at = scanObject(text, at + 10, objects);
+      at = objectAt(at);
       if (at < 0) return null;
       continue;
     }
@@ -62,17 +72,16 @@ export function scanListing(text: string): ScannedListing | null {
   const truncated = found.get('IsTruncated');
   if (truncated !== undefined && truncated !== 'true' && truncated !== 'false') return null;
   return {
-    objects,
     truncated: truncated === undefined ? undefined : truncated === 'true',
     token: found.get('NextContinuationToken'),
     encoded: found.get('EncodingType') === 'url',
   };
 }
 
-/** Reads what is between the tags of an object, and returns where it ends; -1: it has something unknown. */
-function scanObject(text: string, from: number, objects: ListedObject[]): number {
+/** Reads the object that begins here, and returns where it ends; -1: it has something unknown. */
+export function scanObject(text: string, from: number, objects: ListedObject[]): number {
   const texts: (string | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
-  let at = from;
+  let at = from + '<Contents>'.length;
   for (;;) {
     const next = text.indexOf('<', at);
     // Text between the fields is in no listing; a parser may make a text of the whole object then.

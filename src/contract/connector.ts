@@ -136,11 +136,26 @@ export type UnreadableReason = keyof typeof UNREADABLE_REASONS;
 
 export interface Page {
   readonly entries: readonly Entry[];
+  /** Of a snapshot listing: the same entries, of which only those are made that somebody asks for. Their sizes are whole numbers. */
+  readonly outline?: Outline;
   /** Of delta listings, whose `entries` are empty. */
   readonly changes?: Changes;
   readonly next:
     | { readonly kind: 'more'; readonly pageToken: string }
     | { readonly kind: 'end'; readonly cursor?: string };
+}
+
+/** A page of a listing as far as it is needed where nothing has changed. */
+export interface Outline {
+  /** In the listing's order. */
+  readonly keys: readonly string[];
+  /** All keys are ASCII: their order as strings is that of their bytes. */
+  readonly ascii: boolean;
+  /** In which form, by which rules of the connector, `words` stand. */
+  readonly form: string;
+  /** What the listing says of the entries from one place to another (exclusive): where it is the same in the same form, so are the entries. */
+  words(from: number, to: number): string;
+  entries(from: number, to: number): readonly Entry[];
 }
 
 /** Each key stands in one of the three, with its latest state. */

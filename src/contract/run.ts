@@ -119,9 +119,17 @@ export interface HandStore {
 }
 
 /** What a listing is compared with, and where its steps are written down. */
+/** Keys after `after` (null: from the first) and up to `upTo`. */
+export interface KeyRange {
+  readonly after: string | null;
+  readonly upTo: string;
+}
+
 export interface ListingStore {
   /** Up to `limit` rows with keys after `after` and up to `upTo` (null: no bound), in byte order. */
   indexRange(after: string | null, upTo: string | null, limit: number): Promise<IndexRow[]>;
+  /** The same for several ranges, up to `limit` rows of each. */
+  indexRanges(ranges: readonly KeyRange[], limit: number): Promise<IndexRow[][]>;
   indexRows(keys: readonly string[]): Promise<IndexRow[]>;
   /** Chunks that hold, from the one that begins with this key or behind it on. */
   chunks(from: string, limit: number): Promise<IndexChunk[]>;

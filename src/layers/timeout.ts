@@ -8,8 +8,9 @@ export const CALL_TIMEOUT_MS = 60_000;
 export function withTimeout(source: Source, timeoutMs: number = CALL_TIMEOUT_MS): Source {
   const followers = new Followers();
   return {
-    check: (signal) => deadline('check', timeoutMs, signal, (inner) => source.check(inner)),
-    listPage: (position, signal) => deadline('list', timeoutMs, signal, (inner) => source.listPage(position, inner)),
+    check: (signal) => deadline(followers, 'check', timeoutMs, signal, (inner) => source.check(inner)),
+    listPage: (position, signal) =>
+      deadline(followers, 'list', timeoutMs, signal, (inner) => source.listPage(position, inner)),
     read: async (entry, range, signal) => {
       const stop = followers.of(signal);
       const inner = stop.signal;
@@ -94,16 +95,20 @@ async function* watched(
 }
 
 async function deadline<T>(
+  followers: Followers,
   operation: 'check' | 'list',
   timeoutMs: number,
   signal: AbortSignal,
   call: (inner: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const stop = new AbortController();
+  const stop = followers.of(signal);
   try {
-    return await raceTimeout(operation, timeoutMs, call(AbortSignal.any([signal, stop.signal])));
-  } finally {
+    return await raceTimeout(operation, timeoutMs, call(stop.signal));
+  } catch (error) {
     stop.abort();
+    throw error;
+  } finally {
+    followers.release(stop);
   }
 }
 

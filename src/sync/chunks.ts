@@ -1,18 +1,48 @@
-import { hash } from 'node:crypto';
-import type { Entry } from '../contract/connector.ts';
+import { createHash } from 'node:crypto';
+import type { Entry, Outline } from '../contract/connector.ts';
 import type { IndexChunk, ListingPart, ListingStore } from '../contract/run.ts';
 import { compareKeys } from './key-order.ts';
+import { entriesOf, kept, lastKeyOf, type Piece } from './piece.ts';
 
 /** Stored chunks read at once. */
 const PAGE = 1000;
 
 /** Entries of a listing between two boundaries, in order. */
-export interface Stretch {
+export class Stretch {
   /** Where it begins: with this key; or empty, with the first. Null: behind the part before, in the middle of a chunk. */
   readonly from: string | null;
   /** The key with which the next one begins. Null: it goes to the end of the part. */
   readonly before: string | null;
-  readonly entries: readonly Entry[];
+  readonly #pieces: readonly Piece[];
+
+  constructor(from: string | null, before: string | null, pieces: readonly Piece[]) {
+    this.from = from;
+    this.before = before;
+    this.#pieces = pieces;
+  }
+
+  get length(): number {
+    return this.#pieces.reduce((sum, { from, to }) => sum + to - from, 0);
+  }
+
+  get lastKey(): string | null {
+    const last = this.#pieces.at(-1);
+    return last ? lastKeyOf(last) : null;
+  }
+
+  entries(): readonly Entry[] {
+    return this.#pieces.flatMap(entriesOf);
+  }
+
+  /**
+   * Over what makes a listing of a stretch the same as an earlier one. Where it ends is part of that: when the key that ended it goes, so does
+   * the boundary, and what lay behind belongs to this stretch although no chunk may be stored of it.
+   */
+  hash(): string {
+    const hash = createHash('sha256').update(`${this.#pieces[0]?.outline.form}\n${this.before ?? ''}\n`);
+    for (const { outline, from, to } of this.#pieces) hash.update(outline.words(from, to));
+    return hash.digest('hex');
+  }
 }
 
 /**
@@ -23,7 +53,9 @@ export class Chunker {
   readonly #average: number;
   readonly #most: number;
   #from: string | null;
-  #entries: Entry[] = [];
+  #pieces: Piece[] = [];
+  /** In these pieces. */
+  #held = 0;
 
   constructor(part: ListingPart, average: number) {
     this.#average = average;
@@ -33,52 +65,64 @@ export class Chunker {
   }
 
   /** Takes the entries of a page, and returns the stretches that end on it. */
-  *take(entries: readonly Entry[]): Iterable<Stretch> {
-    for (const entry of entries) {
-      const full = this.#entries.length >= this.#most;
-      if ((full || isBoundary(entry.key, this.#average)) && this.#entries.length > 0) {
-        yield { from: this.#from, before: entry.key, entries: this.#entries };
-        this.#from = entry.key;
-        this.#entries = [];
-      } else if (this.#from === null && this.#entries.length === 0 && isBoundary(entry.key, this.#average)) {
+  *take({ outline, from, to }: Piece): Iterable<Stretch> {
+    let begun = from;
+    for (let i = from; i < to; i++) {
+      const key = outline.keys[i] as string;
+      const length = this.#held + i - begun;
+      if (length < this.#most && !isBoundary(key, this.#average)) continue;
+      if (length > 0) {
+        this.#hold(outline, begun, i);
+        begun = i;
+        yield this.#cut(key);
+      } else if (this.#from === null) {
         // It begins with a boundary after all; what may lie before it in the index is nobody's chunk.
-        yield { from: null, before: entry.key, entries: [] };
-        this.#from = entry.key;
+        yield this.#cut(key);
       }
-      this.#entries.push(entry);
     }
+    this.#hold(outline, begun, to);
   }
 
   /** What is left when the part has ended. */
   end(): Stretch {
-    return { from: this.#from, before: null, entries: this.#entries };
+    return new Stretch(this.#from, null, this.#pieces);
   }
 
   get isEmpty(): boolean {
-    return this.#entries.length === 0;
+    return this.#held === 0;
+  }
+
+  #hold(outline: Outline, from: number, to: number): void {
+    if (from === to) return;
+    this.#pieces.push({ outline, from, to });
+    this.#held += to - from;
+  }
+
+  #cut(key: string): Stretch {
+    const before = kept(key);
+    const stretch = new Stretch(this.#from, before, this.#pieces);
+    this.#from = before;
+    this.#pieces = [];
+    this.#held = 0;
+    return stretch;
   }
 }
 
-/** FNV-1a with a last mixing; one key in `average` is a boundary. */
+/** FNV-1a over four characters at once, with a last mixing; one key in `average` is a boundary. */
 function isBoundary(key: string, average: number): boolean {
   let value = 0x811c9dc5;
-  for (let i = 0; i < key.length; i++) value = Math.imul(value ^ key.charCodeAt(i), 0x01000193);
+  let i = 0;
+  for (const fours = key.length - 3; i < fours; i += 4) {
+    const low = key.charCodeAt(i) ^ (key.charCodeAt(i + 1) << 8);
+    const high = (key.charCodeAt(i + 2) << 16) ^ (key.charCodeAt(i + 3) << 24);
+    value = Math.imul(value ^ low ^ high, 0x01000193);
+    value ^= value >>> 15;
+  }
+  for (; i < key.length; i++) value = Math.imul(value ^ key.charCodeAt(i), 0x01000193);
   value ^= value >>> 15;
   value = Math.imul(value, 0x2c1b3c6d);
   value ^= value >>> 12;
   return (value >>> 0) % average === 0;
-}
-
-/**
- * Over what makes a listing of a stretch the same as an earlier one. Where it ends is part of that: when the key that ended it goes, so does
- * the boundary, and what lay behind belongs to this stretch although no chunk may be stored of it.
- */
-export function hashOf({ entries, before }: Stretch): string {
-  let text = `${before ?? ''}\n`;
-  for (const { key, path, version, size } of entries) {
-    text += `${key}\0${version}\0${size}\0${key.endsWith(path) ? path.length : path}\n`;
-  }
-  return hash('sha256', text);
 }
 
 /** The stored chunks of a source, for one who asks for them in their order. */

@@ -46,7 +46,7 @@ export const DEFAULT_LIMITS: SyncLimits = {
   offeredBatches: 64,
   listingParts: 4,
   splitPages: 16,
-  chunkEntries: 256,
+  chunkEntries: 64,
   concurrentReads: 64,
   commitOutcomes: 512,
   commitBytes: 8 * 1024 * 1024,

@@ -1,11 +1,13 @@
-import type { Entry, Page } from '../contract/connector.ts';
+import type { Page } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 import type { ListingPart } from '../contract/run.ts';
-import { Chunker, hashOf, StoredChunks, type Stretch } from './chunks.ts';
+import { Chunker, StoredChunks } from './chunks.ts';
+import { Comparison } from './comparison.ts';
 import { compareKeys } from './key-order.ts';
 import type { Listing, Start } from './listing.ts';
 import { boundariesBetween } from './partition.ts';
-import { type Plan, planStretch, planUnordered } from './plan.ts';
+import { behind, entriesOf, isAscending, lastKeyOf, type Piece, pieceOf, placeBehind } from './piece.ts';
+import { type Plan, planUnordered } from './plan.ts';
 import { Step } from './step.ts';
 
 /** A whole listing that has not begun. */
@@ -80,6 +82,7 @@ class Parts {
     const step = new Step(this.#listing, part, this.#numbers);
     const chunker = new Chunker(part, limits.chunkEntries);
     const stored = new StoredChunks(this.#listing.store, part.through ?? part.after ?? '');
+    const comparison = new Comparison(this.#listing, step, stored);
     let { upTo, followedBy }: End = part;
     let last = part.after;
     let position = part.position ?? (part.after === null ? null : (positionAfter?.(part.after) ?? null));
@@ -90,8 +93,8 @@ class Parts {
     for (let pages = 1; ; pages++) {
       ahead.catch(() => undefined);
       const page = within(await ahead, { upTo, followedBy });
-      if (!page || (!this.#start.unordered && !isAscending(page.entries, last))) return this.#outOfOrder();
-      last = page.entries.at(-1)?.key ?? last;
+      if (!page || (!this.#start.unordered && !isAscending(page.piece, last))) return this.#outOfOrder();
+      last = lastKeyOf(page.piece) ?? last;
       const next = page.next.kind === 'more' ? page.next.pageToken : null;
       if (next !== null) {
         if (next === position) throw invalid('The source repeated a page token, so its listing would never end.');
@@ -99,20 +102,23 @@ class Parts {
         ahead.catch(() => undefined);
       }
       if (this.#start.unordered) {
-        await this.#planUnordered(step, page);
+        await this.#planUnordered(step, page.piece);
         resume = next;
       } else {
         let closed = false;
-        for (const stretch of chunker.take(behind(page.entries, part.through))) {
+        for (const stretch of chunker.take(behind(page.piece, part.through))) {
           closed = true;
-          await this.#compare(step, stored, stretch, upTo);
+          await comparison.take(stretch, upTo);
         }
-        if (next === null) await this.#compare(step, stored, chunker.end(), upTo);
+        if (next === null) await comparison.take(chunker.end(), upTo);
         else if (chunker.isEmpty) resume = next;
         else if (closed || pages === 1) resume = position;
       }
       step.pageDone(next === null ? null : resume, next === null);
-      if (next === null || step.isDue) await step.write();
+      if (next === null || step.isDue || comparison.isDue) {
+        await comparison.flush();
+        if (next === null || step.isDue) await step.write();
+      }
       if (next === null) return;
       position = next;
       if (cuts && (await isSettled(cuts))) {
@@ -127,37 +133,12 @@ class Parts {
     this.#stop.abort(new Error('the listing is out of order'));
   }
 
-  async #planUnordered(step: Step, { entries }: Page): Promise<void> {
+  async #planUnordered(step: Step, piece: Piece): Promise<void> {
+    const entries = entriesOf(piece);
     const { store, select, restrict = async (plan: Plan) => plan } = this.#listing;
     const rows = await store.indexRows(entries.map(({ key }) => key));
     step.add(await restrict({ ...planUnordered(entries, rows, select), missing: [] }));
-    step.listed(entries);
-  }
-
-  /** Compares a stretch with the chunk that is stored of it, and when that says otherwise, or nothing, with the documents. */
-  async #compare(step: Step, stored: StoredChunks, stretch: Stretch, upTo: string | null): Promise<void> {
-    const { restrict } = this.#listing;
-    const { from, before, entries } = stretch;
-    // Up to a boundary, or to where the part ends, its last key with it.
-    const known = await stored.before(before ?? (upTo === null ? null : `${upTo}\u0001`));
-    const isWhole = from !== null && (before !== null || upTo === null) && !restrict;
-    const hash = isWhole ? hashOf(stretch) : '';
-    const [only] = known;
-    if (isWhole && known.length === 1 && only?.from === from && only.hash === hash) {
-      step.same(only);
-      step.listed(entries);
-      return;
-    }
-    const figures = { excluded: 0, unreadable: 0 };
-    for await (const plan of stretches(this.#listing, stretch, step.through, upTo)) {
-      figures.excluded += plan.excluded;
-      figures.unreadable += plan.unreadable.length;
-      step.add({ ...(restrict ? await restrict(plan) : plan), seen: [] });
-    }
-    const chunk =
-      isWhole && figures.unreadable === 0 ? { from, entries: entries.length, excluded: figures.excluded, hash } : null;
-    step.compared(known, chunk);
-    step.listed(entries);
+    step.listed(entries.length, lastKeyOf(piece));
   }
 
   /** Where what is left of a part could be cut, while there is room for more parts; null: there is not. */
@@ -222,55 +203,13 @@ function endAt(cut: Cut | undefined): End | null {
  * A page of a part: without what lies behind the part's end. Null: what comes there is not what the part behind begins with, so
  * that between the two something may be missing; the source lists in an order of its own, or has just changed there.
  */
-function within(page: Page, { upTo, followedBy }: End): Page | null {
-  if (upTo === null) return page;
-  const at = page.entries.findIndex(({ key }) => compareKeys(key, upTo) > 0);
-  if (at < 0) return page.next.kind === 'end' ? null : page;
-  if (page.entries[at]?.key !== followedBy) return null;
-  return { entries: page.entries.slice(0, at), next: { kind: 'end' } };
-}
-
-/** What is behind a key, of entries that ascend. */
-function behind(entries: Page['entries'], through: string | null): Page['entries'] {
-  if (through === null || entries.length === 0 || compareKeys((entries[0] as Entry).key, through) > 0) return entries;
-  return entries.filter(({ key }) => compareKeys(key, through) > 0);
-}
-
-/** Compares a stretch with the documents, in pieces of bounded length also where there are far more of those. */
-async function* stretches(
-  listing: Listing,
-  { entries, before }: Stretch,
-  after: string | null,
-  upTo: string | null,
-): AsyncIterable<Plan> {
-  const { store, limits, select } = listing;
-  const last = before ?? upTo;
-  if (last !== null && last === after) return;
-  let from = after;
-  let at = 0;
-  for (;;) {
-    const found = await store.indexRange(from, last, limits.indexRows);
-    const full = found.length === limits.indexRows;
-    // The boundary itself belongs to what follows.
-    const rows = found.at(-1)?.key === before ? found.slice(0, -1) : found;
-    const end = full ? (rows.at(-1)?.key ?? null) : last;
-    let stop = at;
-    while (stop < entries.length && (!full || compareKeys(entries[stop]?.key ?? '', end ?? '') <= 0)) stop++;
-    yield planStretch(entries.slice(at, stop), rows, select);
-    if (!full) return;
-    at = stop;
-    from = end;
-  }
-}
-
-/** Whether keys ascend; of a listing where they do not, gaps do not tell what is gone. */
-function isAscending(entries: Page['entries'], through: string | null): boolean {
-  let last = through;
-  for (const { key } of entries) {
-    if (last !== null && compareKeys(last, key) >= 0) return false;
-    last = key;
-  }
-  return true;
+function within(page: Page, { upTo, followedBy }: End): { readonly piece: Piece; readonly next: Page['next'] } | null {
+  const piece = pieceOf(page);
+  if (upTo === null) return { piece, next: page.next };
+  const at = placeBehind(piece, upTo);
+  if (at < 0) return page.next.kind === 'end' ? null : { piece, next: page.next };
+  if (piece.outline.keys[at] !== followedBy) return null;
+  return { piece: { ...piece, to: at }, next: { kind: 'end' } };
 }
 
 const PENDING = Symbol('pending');

@@ -57,9 +57,9 @@ export class Step {
   }
 
   /** Entries that are dealt with. */
-  listed(entries: readonly Entry[]): void {
-    this.#count({ listed: entries.length });
-    this.through = entries.at(-1)?.key ?? this.through;
+  listed(entries: number, lastKey: string | null): void {
+    this.#count({ listed: entries });
+    this.through = lastKey ?? this.through;
   }
 
   /** A stretch that is as it was. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AnyConnector } from '../../connectors/index.ts';
 import { systemClock } from '../../src/clock.ts';
-import type { Content, Entry, Page, Runtime, Source } from '../../src/contract/connector.ts';
+import type { Content, Entry, Outline, Page, Runtime, Source } from '../../src/contract/connector.ts';
 import { ConnectorError, InputError } from '../../src/contract/errors.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { AdaptiveLimit, withLimit } from '../../src/layers/limit.ts';
@@ -34,6 +34,8 @@ export interface ConnectorHarness {
   readonly narrows?: false;
   /** False where the source does not say in which order it lists. */
   readonly ordered?: false;
+  /** Set where the pages of the source are outlines. */
+  readonly outlined?: true;
   setPageSize(keys: number): void;
   /** Null where the source cannot fail in these ways; then those cases are skipped and say so. */
   readonly faults: FaultHarness | null;
@@ -112,7 +114,8 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
 
     test('an empty listing is one page that ends', async () => {
       await using source = bare('nothing-here/');
-      expect(await source.listPage(null, signal)).toEqual({ entries: [], next: { kind: 'end' } });
+      const { entries, next } = await source.listPage(null, signal);
+      expect({ entries, next }).toEqual({ entries: [], next: { kind: 'end' } });
     });
 
     test('odd keys are listed, in byte order where there is one, and read back', async () => {
@@ -149,7 +152,10 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
       let before = 0;
       for (;;) {
         const page: Page = await source.listPage(position, signal);
-        expect(await source.listPage(position, signal)).toEqual(page);
+        const again = await source.listPage(position, signal);
+        expect([again.entries, again.next]).toEqual([page.entries, page.next]);
+        expect(page.outline !== undefined).toBe(harness.outlined === true);
+        if (page.outline && again.outline) expectOutline(page, again.outline);
         await using other = bare('resume/');
         expect((await listAll(other, position)).map(({ key }) => key)).toEqual(whole.slice(before));
         before += page.entries.length;
@@ -407,4 +413,19 @@ function thrown(work: () => unknown): unknown {
 /** The credential without each of the fields in turn that it cannot do without. */
 function without(credential: Record<string, unknown>, required: readonly string[]): Record<string, unknown>[] {
   return required.map((name) => Object.fromEntries(Object.entries(credential).filter(([each]) => each !== name)));
+}
+
+/** What a page says in short is what it says in full, and the same whenever it is asked for. */
+function expectOutline({ entries, outline }: Page, again: Outline): void {
+  if (!outline) throw new Error('there is no outline');
+  expect(outline.keys).toEqual(entries.map(({ key }) => key));
+  if (outline.ascii) expect(outline.keys.join('')).toMatch(/^[ -~]*$/);
+  for (let from = 0; from <= entries.length; from++) {
+    for (let to = from; to <= entries.length; to++) {
+      expect(outline.entries(from, to)).toEqual(entries.slice(from, to));
+      expect([again.form, again.words(from, to)]).toEqual([outline.form, outline.words(from, to)]);
+      const pieces = entries.slice(from, to).map((_, i) => outline.words(from + i, from + i + 1));
+      expect(pieces.join('')).toBe(outline.words(from, to));
+    }
+  }
 }

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { objectsIn, outlineListing } from '../../connectors/s3/outline.ts';
 import { scanListing } from '../../connectors/s3/scan.ts';
 
 /** How often each property is tried; more where there is time: LOCKGATE_FUZZ_RUNS=1000000. */
@@ -104,6 +105,74 @@ const listing = fc
     const said = [...before, prefix, truncated, token].join('');
     return `${head}${root}${late ? objects.join('') + said : said + objects.join('')}</ListBucketResult>`;
   });
+
+/** An object in the form that S3 writes. */
+const usual = fc
+  .tuple(
+    element('Key', fc.string({ unit: fc.constantFrom(...'abz019/-_.+%'), minLength: 1, maxLength: 12 })),
+    element('LastModified', time),
+    element('ETag', fc.constantFrom('&quot;0123456789abcdef&quot;', '&quot;0123456789abcdef-2&quot;', '"x"', 'x')),
+    fc.constantFrom(
+      '',
+      '<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>',
+      '<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>',
+    ),
+    element('Size', fc.nat().map(String)),
+    fc.constantFrom('', '<StorageClass>STANDARD</StorageClass>', '<StorageClass>GLACIER</StorageClass>'),
+  )
+  .map((parts) => `<Contents>${parts.join('')}</Contents>`);
+
+/** What an outline says, with all of its objects taken apart. */
+function byOutline(text: string) {
+  const outlined = outlineListing(text);
+  if (!outlined) return null;
+  const { truncated, token, encoded, keys } = outlined;
+  const half = Math.floor(keys.length / 2);
+  const objects = [...objectsIn(outlined, 0, half), ...objectsIn(outlined, half, keys.length)];
+  expect(objects.map(({ key }) => key)).toEqual(keys);
+  return { truncated, token, encoded, objects };
+}
+
+describe('the outline of a listing', () => {
+  test('is made of every page in the form that S3 writes, and says what the scan says', () => {
+    fc.assert(
+      fc.property(fc.array(usual, { minLength: 1, maxLength: 6 }), fc.boolean(), (objects, late) => {
+        const said = '<Name>b</Name><NextContinuationToken>a+b=</NextContinuationToken><IsTruncated>true</IsTruncated>';
+        const body = late ? objects.join('') + said : said + objects.join('');
+        const xml = `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${body}</ListBucketResult>`;
+        const outlined = byOutline(xml);
+        expect(outlined).not.toBeNull();
+        expect(outlined).toEqual(scanListing(xml));
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test('of a page that is damaged, or that nobody writes, says what the scan says or is not made', () => {
+    const odd = fc.constantFrom(
+      ...['<!-- x -->', '<![CDATA[<Key>x</Key>]]>', '&amp;', '&unknown;', '<', '>', ' ', '\r\n', '\0', 'é', '😀', '-1'],
+      ...['<Contents>', '</Contents>', '<Key>k</Key>', '<Foo>', '</Foo>', '<Contents/>', '</ListBucketResult>', ''],
+      '<Contents><Key>k</Key><LastModified>x</LastModified><ETag>e</ETag><Size>1</Size></Contents>',
+    );
+    const damage = fc.array(fc.tuple(odd, fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(12)), { maxLength: 3 });
+    let made = 0;
+    fc.assert(
+      fc.property(fc.array(fc.oneof(usual, usual, object), { maxLength: 4 }), damage, (objects, where) => {
+        let xml = `<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated>${objects.join('')}<KeyCount>1</KeyCount></ListBucketResult>`;
+        for (const [what, share, cut] of where) {
+          const at = Math.floor(share * xml.length);
+          xml = xml.slice(0, at) + what + xml.slice(at + cut);
+        }
+        const outlined = byOutline(xml);
+        if (!outlined) return;
+        made++;
+        expect(outlined).toEqual(scanListing(xml));
+      }),
+      { numRuns: RUNS * 10 },
+    );
+    expect(made).toBeGreaterThan(0);
+  });
+});
 
 describe('the scan of listings', () => {
   test('reads every page that S3 writes, and as the SDK does', async () => {

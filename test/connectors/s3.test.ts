@@ -35,6 +35,7 @@ connectorConformance('s3', async () => {
     secretValues: [KEY, SECRET],
     badPaths: ['', 's3:', 's3://', 'gs://bucket', 's3://a', 'bucket/prefix', `s3://docs/${'x'.repeat(1025)}`],
     path: (prefix) => `s3://docs/${prefix}`,
+    outlined: true,
     put: (key, body) => server.put('docs', key, body),
     remove: (key) => server.delete('docs', key),
     setPageSize: (keys) => {

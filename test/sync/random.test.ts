@@ -65,6 +65,13 @@ const step = fc.oneof(
       order: fc.constantFrom<MemoryBucket['order']>('bytes', 'utf16', 'none'),
     }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('outlines' as const),
+      which: fc.constantFrom<boolean[]>([true], [false], [true, false]),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('page size' as const), size: fc.integer({ min: 1, max: 7 }) }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -91,6 +98,7 @@ async function play(rig: Rig, each: Step): Promise<void> {
   if (each.do === 'filter') rig.rules = { ...rig.rules, exclude: each.exclude, include: each.include };
   if (each.do === 'order') rig.bucket.order = each.order;
   if (each.do === 'page size') rig.bucket.pageSize = each.size;
+  if (each.do === 'outlines') rig.isOutlined = (page) => each.which[page % each.which.length] ?? false;
   if (each.do === 'sync') await rig.sync();
   if (each.do === 'failing reads') await failingReads(rig, each.key);
   if (each.do === 'interrupted') await interrupted(rig, each.after, each.resume);
@@ -129,6 +137,10 @@ async function interrupted(rig: Rig, after: number, resume: boolean): Promise<vo
     indexRange: (...words) => {
       if (calls++ >= after) stop.abort(new Error('interrupted'));
       return store.indexRange(...words);
+    },
+    indexRanges: (...words) => {
+      if (calls++ >= after) stop.abort(new Error('interrupted'));
+      return store.indexRanges(...words);
     },
     commit: (...words) => {
       if (calls++ >= after) stop.abort(new Error('interrupted'));

@@ -14,7 +14,7 @@ import { openRunStore } from '../../src/collections/run-store.ts';
 import { finishRun, requestRun } from '../../src/collections/runs.ts';
 import { addSource } from '../../src/collections/sources.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
-import type { Source } from '../../src/contract/connector.ts';
+import type { Outline, Page, Source } from '../../src/contract/connector.ts';
 import type { ContentStore } from '../../src/contract/content-store.ts';
 import type { Database } from '../../src/contract/database.ts';
 import type { RunStore } from '../../src/contract/run.ts';
@@ -50,6 +50,8 @@ export class Rig implements AsyncDisposable {
   rules: SelectionRules = { include: [], exclude: [], maxBytes: null };
   limits = TIGHT;
   breakSource: (source: Source) => Source = (source) => source;
+  /** Which of its pages the source gives as outlines. */
+  isOutlined: (page: number) => boolean = () => false;
   breakStore: (store: RunStore) => RunStore = (store) => store;
   breakContent: (content: ContentStore) => ContentStore = (content) => content;
   readonly bucket: MemoryBucket;
@@ -116,7 +118,13 @@ export class Rig implements AsyncDisposable {
       sourceId: this.sourceId,
       collectionId: this.collectionId,
     };
-    await using source = this.breakSource(this.#openSource());
+    let pages = 0;
+    const opened = this.#openSource();
+    const listPage = async (position: string | null, inner: AbortSignal) => {
+      const page = await opened.listPage(position, inner);
+      return this.isOutlined(pages++) ? outlined(page) : page;
+    };
+    await using source = this.breakSource({ ...opened, listPage });
     const result = await executeRun(
       {
         source,
@@ -223,6 +231,28 @@ export class Rig implements AsyncDisposable {
     await this.db[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+function outlined({ entries, next }: Page): Page {
+  const keys = entries.map(({ key }) => key);
+  const outline: Outline = {
+    keys,
+    ascii: keys.every((key) => /^[\0-\x7f]*$/.test(key)),
+    form: 'rig',
+    words: (from, to) =>
+      entries
+        .slice(from, to)
+        .map((entry) => JSON.stringify(entry))
+        .join(''),
+    entries: (from, to) => entries.slice(from, to),
+  };
+  return {
+    get entries(): never {
+      throw new Error('who has an outline makes no entries');
+    },
+    outline,
+    next,
+  };
 }
 
 export function sorted(map: Map<string, string>): [string, string][] {

@@ -1,0 +1,59 @@
+import { type ListedObject, type ListingFrame, scanObject, walkListing } from './scan.ts';
+
+/** A page of which the objects are not taken apart, but for their keys. */
+export interface OutlinedListing extends ListingFrame {
+  /** As they stand in the text. */
+  readonly keys: readonly string[];
+  readonly text: string;
+  /** Where each object begins, and where the last one ends. */
+  readonly places: Int32Array;
+}
+
+const TEXT = '[^<&\\r\\0]*';
+const field = (name: string, text = TEXT) => `<${name}>${text}</${name}>`;
+
+/** An object in the one form that S3 and most that speak like it write. Whatever has this form `scanObject` reads. */
+const OBJECT = new RegExp(
+  [
+    `<Contents><Key>(${TEXT})</Key>`,
+    field('LastModified'),
+    field('ETag', `(?:&quot;)?${TEXT}(?:&quot;)?`),
+    `(?:${field('ChecksumAlgorithm')})*`,
+    `(?:${field('ChecksumType')})?`,
+    field('Size', '\\d{1,15}'),
+    `(?:${field('StorageClass')})?`,
+    '</Contents>',
+  ].join(''),
+  'y',
+);
+
+/** Reads a page in which every object has the usual form; null: one has another, or there is something unknown. */
+export function outlineListing(text: string): OutlinedListing | null {
+  const keys: string[] = [];
+  const places: number[] = [];
+  let end = -1;
+  const frame = walkListing(text, (from) => {
+    // Objects with something between them are not one stretch of text.
+    if (end >= 0) return -1;
+    OBJECT.lastIndex = end = from;
+    for (let found = OBJECT.exec(text); found; found = OBJECT.exec(text)) {
+      keys.push(found[1] as string);
+      places.push(end);
+      end = OBJECT.lastIndex;
+    }
+    return keys.length > 0 ? end : -1;
+  });
+  return frame && { ...frame, keys, text, places: Int32Array.from([...places, Math.max(end, 0)]) };
+}
+
+/** Takes the objects from one place to another (exclusive) apart. What is read keeps their text alive, and not that of the whole page. */
+export function objectsIn({ text, places }: OutlinedListing, from: number, to: number): readonly ListedObject[] {
+  const begin = places[from] as number;
+  const own = Buffer.from(text.slice(begin, places[to])).toString();
+  const objects: ListedObject[] = [];
+  for (let i = from; i < to; i++) {
+    const end = scanObject(own, (places[i] as number) - begin, objects);
+    if (end !== (places[i + 1] as number) - begin) throw new Error('an outline is not its listing');
+  }
+  return objects;
+}
