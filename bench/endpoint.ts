@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, rm, stat, symlink, writeFile } from 'node:fs/promises';
@@ -43,6 +43,11 @@ export async function showAs(root: string, name: string, as: string): Promise<vo
   const link = join(root, 'www', name);
   await rm(link, { force: true });
   await symlink(as, link);
+}
+
+/** Has the machine hold the files of a bucket in memory, so that its disk is no part of what is measured. */
+export function warm(root: string, name: string): void {
+  spawnSync('sh', ['-c', 'find "$0" -type f -exec cat {} + > /dev/null', join(root, 'www', name)]);
 }
 
 /** What the benchmark needs and this machine has not. */

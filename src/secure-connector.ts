@@ -1,6 +1,7 @@
 import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
 import { type Config, readConfig } from './config.ts';
+import { giveBack, isShared } from './contract/chunk-pool.ts';
 import {
   type ByteRange,
   type CheckReport,
@@ -121,8 +122,10 @@ export function createSecureCloudStorageConnector(
     read: async (entry, range, signal = never()) => {
       const { source } = await open('read');
       try {
-        const content = await source.read(entry, range, signal);
-        return { ...content, body: closingAfter(content.body, source) };
+        const { whole, ...content } = await source.read(entry, range, signal);
+        if (!whole) return { ...content, body: closingAfter(content.body, source) };
+        const own = ownOf(whole);
+        return { ...content, whole: own, body: closingAfter([own], source) };
       } catch (error) {
         await source[Symbol.asyncDispose]();
         throw error;
@@ -171,12 +174,23 @@ async function everythingOf(source: Source, signal: AbortSignal): Promise<Source
   return withMirror(source, mirror);
 }
 
-async function* closingAfter(body: AsyncIterable<Uint8Array>, source: Source): AsyncIterable<Uint8Array> {
+async function* closingAfter(
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  source: Source,
+): AsyncIterable<Uint8Array> {
   try {
-    yield* body;
+    for await (const chunk of body) yield ownOf(chunk);
   } finally {
     await source[Symbol.asyncDispose]();
   }
+}
+
+/** The bytes in memory that whoever asked for them may keep: that of chunks is used again. */
+function ownOf(bytes: Uint8Array): Uint8Array {
+  if (!isShared(bytes)) return bytes;
+  const own = Buffer.from(bytes);
+  giveBack(bytes);
+  return own;
 }
 
 function never(): AbortSignal {

@@ -5,27 +5,51 @@ export type Framing = number | 'chunked';
 
 /** A GET of one line, whatever stands in the key. */
 export function textOf(origin: URL, { path, headers }: RawRequest): string {
-  const lines = [`GET ${path} HTTP/1.1`];
-  for (let i = 0; i < headers.length; i += 2) lines.push(`${headers[i]}: ${headers[i + 1]}`);
-  if (!headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'host')) lines.push(`host: ${origin.host}`);
-  if (lines.some((line) => /[\r\n\0]/.test(line)) || /\s/.test(path))
-    throw new Error('a request of more than one line');
-  return `${lines.join('\r\n')}\r\n\r\n`;
+  let text = `GET ${path} HTTP/1.1`;
+  let own = `\r\nhost: ${origin.host}`;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string;
+    const line = `${name}: ${headers[i + 1]}`;
+    if (/[\r\n\0]/.test(line)) throw new Error('a request of more than one line');
+    if (/^host$/i.test(name)) own = '';
+    text += `\r\n${line}`;
+  }
+  if (/[\s\0]/.test(path)) throw new Error('a request of more than one line');
+  return `${text}${own}\r\n\r\n`;
 }
 
 /** Null: it is none of HTTP/1.1, or one that says more than is understood here. */
 export function parseHead(text: string): Head | null {
-  const [first = '', ...lines] = text.split('\r\n');
-  const status = Number(/^HTTP\/1\.1 ([2-5]\d\d)( |$)/.exec(first)?.[1]);
+  const status = /^HTTP\/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?(?:\r\n|$)/.exec(text);
   if (!status) return null;
   const headers: Record<string, string> = {};
-  for (const line of lines) {
-    const [, name = '', value = ''] = /^([!#$%&'*+.^`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
-    const key = name.toLowerCase();
-    if (key === '' || (ONCE.has(key) && headers[key] !== undefined)) return null;
-    headers[key] = headers[key] === undefined ? value : `${headers[key]}, ${value}`;
+  for (let at = status[0].length; at < text.length; ) {
+    const behind = text.indexOf('\r\n', at);
+    const end = behind < 0 ? text.length : behind;
+    const colon = text.indexOf(':', at);
+    if (colon < 0 || colon > end) return null;
+    const key = nameOf(text.slice(at, colon));
+    const said = text.slice(colon + 1, end);
+    const before = headers[key];
+    if (key === '' || (before !== undefined && ONCE.has(key)) || /[\r\n]/.test(said)) return null;
+    const value = said.trim();
+    headers[key] = before === undefined ? value : `${before}, ${value}`;
+    at = end + 2;
   }
-  return { status, headers };
+  return { status: Number(status[1]), headers };
+}
+
+/** Servers write the same few names again and again. */
+const NAMES_KEPT = 1000;
+const names = new Map<string, string>();
+
+/** A header's name in lower case; empty: it is none. */
+function nameOf(text: string): string {
+  const known = names.get(text);
+  if (known !== undefined) return known;
+  const name = /^[!#$%&'*+.^`|~\w-]+$/.test(text) ? text.toLowerCase() : '';
+  if (names.size < NAMES_KEPT) names.set(Buffer.from(text).toString(), name);
+  return name;
 }
 
 const ONCE: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding']);

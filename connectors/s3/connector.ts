@@ -166,15 +166,20 @@ function statedBy(headers: AnswerHeaders): Stated {
     encryption: of('x-amz-server-side-encryption'),
     customerKey: of('x-amz-server-side-encryption-customer-algorithm') !== undefined,
     composite: of('x-amz-checksum-type') === 'COMPOSITE',
-    checksums: [
-      ['sha256', of('x-amz-checksum-sha256')],
-      ['sha1', of('x-amz-checksum-sha1')],
-      ['crc32', of('x-amz-checksum-crc32')],
-      ['crc32c', of('x-amz-checksum-crc32c')],
-      ['crc64nvme', of('x-amz-checksum-crc64nvme')],
-    ],
+    checksums: CHECKSUM_HEADERS.filter(([, name]) => headers[name] !== undefined).map(([each, name]) => [
+      each,
+      of(name),
+    ]),
   };
 }
+
+const CHECKSUM_HEADERS: readonly (readonly [ChecksumAlgorithm, string])[] = [
+  ['sha256', 'x-amz-checksum-sha256'],
+  ['sha1', 'x-amz-checksum-sha1'],
+  ['crc32', 'x-amz-checksum-crc32'],
+  ['crc32c', 'x-amz-checksum-crc32c'],
+  ['crc64nvme', 'x-amz-checksum-crc64nvme'],
+];
 
 /** Throws `changed_during_fetch` when the answer is of another version than the listed one. */
 function assertVersion({ etag }: Stated, entry: Entry): void {

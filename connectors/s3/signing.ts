@@ -21,6 +21,8 @@ export class Signer {
   readonly #region: string;
   readonly #service: string;
   readonly #now: () => number;
+  #second = Number.NaN;
+  #stamp = '';
   #scope = '';
   #keyFor = '';
   #key: KeyObject | null = null;
@@ -34,33 +36,37 @@ export class Signer {
   /** Adds what proves who asks. `headers` has `host`, and everything else that is sent. */
   sign(keys: Secret<Keys>, path: string, query: string, headers: readonly [string, string][]): Headers {
     const { accessKeyId, secretAccessKey, sessionToken } = keys.reveal();
-    const time = new Date(this.#now()).toISOString();
-    const date = time.slice(0, 4) + time.slice(5, 7) + time.slice(8, 10);
-    const stamp = `${date}T${time.slice(11, 13)}${time.slice(14, 16)}${time.slice(17, 19)}Z`;
-    const signed: [string, string][] = [
-      ...headers,
-      ['x-amz-content-sha256', EMPTY],
-      ['x-amz-date', stamp],
-      ...(sessionToken ? ([['x-amz-security-token', sessionToken]] as [string, string][]) : []),
-    ];
-    signed.sort(([a], [b]) => (a < b ? -1 : 1));
+    const stamp = this.#stampNow();
+    const signed: [string, string][] = [...headers, ['x-amz-content-sha256', EMPTY], ['x-amz-date', stamp]];
+    if (sessionToken) signed.push(['x-amz-security-token', sessionToken]);
+    signed.sort(byName);
     let names = '';
     let lines = '';
+    const all: Headers = [];
     for (const [name, value] of signed) {
       names += names === '' ? name : `;${name}`;
-      lines += `${name}:${value.trim().replace(/ {2,}/g, ' ')}\n`;
+      lines += `${name}:${spaced(value)}\n`;
+      all.push(name, value);
     }
     const request = `GET\n${path}\n${query}\n${lines}\n${names}\n${EMPTY}`;
-    const key = this.#keyOf(date, secretAccessKey);
+    const key = this.#keyOf(stamp.slice(0, 8), secretAccessKey);
     const text = `AWS4-HMAC-SHA256\n${stamp}\n${this.#scope}\n${hash('sha256', request)}`;
     const signature = createHmac('sha256', key).update(text).digest('hex');
-    const all: Headers = [];
-    for (const [name, value] of signed) all.push(name, value);
     all.push(
       'authorization',
       `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${this.#scope}, SignedHeaders=${names}, Signature=${signature}`,
     );
     return all;
+  }
+
+  /** `20261012T175030Z`. */
+  #stampNow(): string {
+    const second = Math.floor(this.#now() / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#stamp = `${new Date(second * 1000).toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`;
+    }
+    return this.#stamp;
   }
 
   #keyOf(date: string, secret: string): KeyObject {
@@ -76,7 +82,18 @@ export class Signer {
   }
 }
 
+function byName([a]: [string, string], [b]: [string, string]): number {
+  return a < b ? -1 : 1;
+}
+
+/** As it is signed: without spaces around it, and with one where there are several. */
+function spaced(value: string): string {
+  const bare = value.trim();
+  return bare.includes('  ') ? bare.replace(/ {2,}/g, ' ') : bare;
+}
+
 /** As S3 wants it in what is signed: everything but unreserved characters by its UTF-8 bytes. */
 export function encoded(text: string): string {
+  if (!/[^\w.~-]/.test(text)) return text;
   return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }

@@ -124,8 +124,7 @@ async function requestFor(
 
 /** As the SDK's provider has them: it keeps them, and fetches new ones before they end. */
 async function keysOf(client: S3Client): Promise<Secret<Keys>> {
-  const { accessKeyId, secretAccessKey, sessionToken } = await client.config.credentials();
-  return new Secret({ accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) });
+  return new Secret<Keys>(await client.config.credentials());
 }
 
 /** An error as the SDK would throw it: its code, its status, its headers, and where the bucket is. */

@@ -3,7 +3,7 @@ import type { Database, Queryable } from '../contract/database.ts';
 /** Takes the marks of these contents away, and waits for a collector that is just removing one of them. */
 export async function keepContent(db: Queryable, sha256s: readonly string[]): Promise<void> {
   if (sha256s.length === 0) return;
-  await db.query('delete from lockgate.content_garbage where sha256 = any($1)', [sha256s.map(bytesOf)]);
+  await db.query('delete from lockgate.content_garbage where sha256 = any($1)', [sha256s.map(byteaOf)]);
 }
 
 /** Marks those of these contents that no document refers to. Returns how many have no reference. */
@@ -16,7 +16,7 @@ export async function markGarbage(db: Queryable, sha256s: readonly string[]): Pr
        insert into lockgate.content_garbage (sha256) select sha256 from unreferenced on conflict do nothing
      )
      select 1 from unreferenced`,
-    [sha256s.map(bytesOf)],
+    [sha256s.map(byteaOf)],
   );
   return rows.length;
 }
@@ -46,6 +46,11 @@ export function takeGarbage(db: Database, sha256: string, remove: () => Promise<
     await tx.query('delete from lockgate.content_garbage where sha256 = $1', [bytesOf(sha256)]);
     return !reference;
   });
+}
+
+/** PostgreSQL's text of the bytes that a hash in hex has. */
+export function byteaOf(sha256: string): string {
+  return `\\x${sha256}`;
 }
 
 function bytesOf(sha256: string): Buffer {

@@ -1,5 +1,6 @@
 import type { PackIndex, PackPlace } from '../contract/content-store.ts';
 import type { Database } from '../contract/database.ts';
+import { byteaOf } from './garbage.ts';
 
 /** Where small contents lie, in the database: every process sees the same. */
 export function openPackIndex(database: () => Promise<Database>): PackIndex {
@@ -17,7 +18,7 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
     find: async (sha256s) => {
       const rows = await (await database()).query<PackPlace & { sha256: Buffer }>(
         'select sha256, pack_id as pack, at, size from lockgate.packed_content where sha256 = any($1)',
-        [sha256s.map((hash) => Buffer.from(hash, 'hex'))],
+        [sha256s.map(byteaOf)],
       );
       return new Map(rows.map(({ sha256, ...place }) => [sha256.toString('hex'), place]));
     },
@@ -30,14 +31,9 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
         if (!open) return false;
         await tx.query(
           `insert into lockgate.packed_content (sha256, pack_id, at, size)
-           select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size)
+           select decode(sha256, 'hex'), $1, at, size from unnest($2::text[], $3::bigint[], $4::int[]) as row (sha256, at, size)
            on conflict do nothing`,
-          [
-            pack,
-            contents.map(({ sha256 }) => Buffer.from(sha256, 'hex')),
-            contents.map(({ at }) => at),
-            contents.map(({ size }) => size),
-          ],
+          [pack, contents.map(({ sha256 }) => sha256), contents.map(({ at }) => at), contents.map(({ size }) => size)],
         );
         return true;
       }),

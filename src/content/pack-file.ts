@@ -1,30 +1,30 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Syncing, syncPath } from './syncing.ts';
+import { CHUNK_BYTES, giveBack, isPaged, PAGE_BYTES, takeChunk } from '../contract/chunk-pool.ts';
+import { PagedFile } from './paged-file.ts';
+import { syncPath } from './syncing.ts';
 
 const PACK_BYTES = 256 * 1024 * 1024;
-/** Buffers that one write takes. */
-const BUFFERS = 1000;
+/** So many bytes of small contents are worth being copied together and written past the page cache. */
+const GATHERED_BYTES = 64 * 1024;
 
 /** A pack that this process appends to. Several may append at once: each has its own stretch. */
 export class PackFile {
   readonly number: number;
   /** Contents that lie in it and are neither taken over by the index nor given up. */
   unsettled = 0;
-  readonly #file: FileHandle;
-  readonly #syncing: Syncing;
+  readonly #file: PagedFile;
   #end = 0;
 
-  private constructor(number: number, file: FileHandle) {
+  private constructor(number: number, file: PagedFile) {
     this.number = number;
     this.#file = file;
-    this.#syncing = new Syncing(file);
   }
 
   static async create(path: string, number: number): Promise<PackFile> {
     const folder = dirname(path);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const file = await open(path, 'wx+', 0o600);
+    const file = await PagedFile.create(path);
     for (const each of [folder, dirname(folder)]) await syncPath(each);
     return new PackFile(number, file);
   }
@@ -33,32 +33,56 @@ export class PackFile {
     return this.#end >= PACK_BYTES;
   }
 
-  /** Writes the buffers one behind the other, and returns where each lies. When it throws, their stretch is nobody's. */
+  /** Writes the buffers, and returns where each lies. When it throws, their stretch is nobody's. */
   async append(buffers: readonly Uint8Array[]): Promise<number[]> {
-    let position = this.#end;
-    const places = buffers.map(({ length }) => {
-      const at = this.#end;
-      this.#end += length;
-      return at;
+    const places = new Map<Uint8Array, number>();
+    const paged = this.#file.isDirect ? buffers.filter(isPaged) : [];
+    const others = this.#file.isDirect ? buffers.filter((each) => !isPaged(each)) : buffers;
+    if (paged.length > 0) await this.#appendPaged(paged, places);
+    if (others.length > 0) await this.#appendOthers(others, places);
+    return buffers.map((each) => places.get(each) as number);
+  }
+
+  /** Contents in chunks of the pool: each begins at a page, and goes from where it is. */
+  async #appendPaged(buffers: readonly Uint8Array[], places: Map<Uint8Array, number>): Promise<void> {
+    this.#end = toPage(this.#end);
+    const begin = this.#end;
+    const pages = buffers.map((each) => {
+      places.set(each, this.#end);
+      this.#end += toPage(each.length);
+      const whole = new Uint8Array(each.buffer, each.byteOffset, toPage(each.length));
+      // What another content has left there is no part of this one's page.
+      return whole.fill(0, each.length);
     });
-    for (let from = 0; from < buffers.length; from += BUFFERS) {
-      const written = await writeAll(this.#file, buffers.slice(from, from + BUFFERS), position);
-      position += written;
-      this.#syncing.wrote(written);
+    await this.#file.writePages(pages, begin);
+  }
+
+  /** One behind the other; many of them by way of chunks. */
+  async #appendOthers(buffers: readonly Uint8Array[], places: Map<Uint8Array, number>): Promise<void> {
+    const total = buffers.reduce((sum, { length }) => sum + length, 0);
+    const chunks = this.#file.isDirect && total >= GATHERED_BYTES ? gathered(buffers, total) : null;
+    if (chunks) this.#end = toPage(this.#end);
+    const begin = this.#end;
+    for (const each of buffers) {
+      places.set(each, this.#end);
+      this.#end += each.length;
     }
-    return places;
+    if (!chunks) return this.#file.writeCached(buffers, begin);
+    this.#end = toPage(this.#end);
+    try {
+      await this.#file.writePages(chunks, begin);
+    } finally {
+      chunks.forEach(giveBack);
+    }
   }
 
   /** What was appended is on the disk when it resolves. */
-  async sync(): Promise<void> {
-    await this.#syncing.settled();
-    await this.#file.datasync();
+  sync(): Promise<void> {
+    return this.#file.sync();
   }
 
-  async read(at: number, size: number): Promise<Buffer> {
-    const buffer = Buffer.alloc(size);
-    await this.#file.read(buffer, 0, size, at);
-    return buffer;
+  read(at: number, size: number): Promise<Buffer> {
+    return this.#file.read(at, size);
   }
 
   close(): Promise<void> {
@@ -66,15 +90,30 @@ export class PackFile {
   }
 }
 
-async function writeAll(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<number> {
-  const total = buffers.reduce((sum, { length }) => sum + length, 0);
-  const { bytesWritten } = await file.writev(buffers as Uint8Array[], position);
-  if (bytesWritten < total) {
-    // A disk that takes a part only: the rest in one piece.
-    const rest = Buffer.concat(buffers as Uint8Array[]).subarray(bytesWritten);
-    for (let at = 0; at < rest.length; ) {
-      at += (await file.write(rest, at, rest.length - at, position + bytesWritten + at)).bytesWritten;
+function toPage(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+}
+
+/** The bytes one behind the other in chunks of the pool, the last page filled up; null: the pool has none left. */
+function gathered(buffers: readonly Uint8Array[], total: number): Uint8Array[] | null {
+  const chunks = Array.from({ length: Math.ceil(total / CHUNK_BYTES) }, takeChunk);
+  if (!chunks.every(isPaged)) {
+    chunks.forEach(giveBack);
+    return null;
+  }
+  let place = 0;
+  for (const buffer of buffers) {
+    for (let from = 0; from < buffer.length; ) {
+      const chunk = chunks[Math.floor(place / CHUNK_BYTES)] as Buffer;
+      const at = place % CHUNK_BYTES;
+      const some = buffer.subarray(from, from + CHUNK_BYTES - at);
+      chunk.set(some, at);
+      from += some.length;
+      place += some.length;
     }
   }
-  return total;
+  const last = chunks.length - 1;
+  const rest = total - last * CHUNK_BYTES;
+  const end = (chunks[last] as Buffer).subarray(0, toPage(rest)).fill(0, rest);
+  return [...chunks.slice(0, last), end];
 }

@@ -12,7 +12,9 @@ import { PackFile } from './pack-file.ts';
 export const PACKED_BYTES = 1024 * 1024;
 /** What is larger is written at once, and does not wait in memory for its commit. */
 const AHEAD_BYTES = 128 * 1024;
-const AHEAD_CONTENTS = 32;
+const AHEAD_CONTENTS = 8;
+/** Writes at once: while one waits for the disk, the next one is asked whether it is needed. */
+const AHEAD_WRITES = 4;
 /** A pack of fewer bytes is not worth a file. */
 const SMALL_PACK_BYTES = 8 * 1024 * 1024;
 /** Nobody has written to a pack for so long: what wrote it is dead, or has time. */
@@ -50,7 +52,8 @@ export class Packs {
   #opening: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
   #waiting: { readonly pending: Pending; readonly done: PromiseWithResolvers<void> }[] = [];
-  #isWriting = false;
+  /** Batches of them that are being written. */
+  #writing = 0;
 
   constructor(root: string, index: PackIndex, keptSeconds = KEPT_SECONDS) {
     this.#keptSeconds = keptSeconds;
@@ -123,13 +126,13 @@ export class Packs {
   #writeAhead(pending: Pending): Promise<void> {
     const done = Promise.withResolvers<void>();
     this.#waiting.push({ pending, done });
-    if (!this.#isWriting) void this.#writeWaiting();
+    if (this.#writing < AHEAD_WRITES) void this.#writeWaiting();
     return done.promise;
   }
 
   /** Writes what waits, as much of it at once as has come. What is in the store already stays in memory: nothing is to be written of it. */
   async #writeWaiting(): Promise<void> {
-    this.#isWriting = true;
+    this.#writing++;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, AHEAD_CONTENTS);
       try {
@@ -141,7 +144,7 @@ export class Packs {
         for (const { done } of batch) done.reject(error);
       }
     }
-    this.#isWriting = false;
+    this.#writing--;
   }
 
   async #append(contents: readonly Pending[]): Promise<void> {

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, open, readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { giveBack } from '../contract/chunk-pool.ts';
@@ -7,7 +7,7 @@ import type { StagedContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
 import { BodyHash, sha256Of } from './hashing.ts';
 import { PACKED_BYTES, type Packs } from './packs.ts';
-import { Syncing } from './syncing.ts';
+import { PagedFile } from './paged-file.ts';
 
 /**
  * Writes a body to a file of its own in the folder, and hashes it on the way; one that is small goes to the packs where there are
@@ -57,10 +57,9 @@ async function stageStream(
   const handle = join(staging, `${HOST}-${process.pid}-${randomUUID()}`);
   const hash = new BodyHash();
   let size = 0;
-  let file: FileHandle | undefined;
+  let file: PagedFile | undefined;
   try {
-    file = await orUnwritable(staging, open(handle, 'wx', 0o600));
-    const syncing = new Syncing(file);
+    file = await orUnwritable(staging, PagedFile.create(handle));
     // A chunk is hashed and written while the next one arrives.
     let before: { chunk: Uint8Array; hashed: Promise<unknown> | undefined; written: Promise<void> } | null = null;
     const settle = async () => {
@@ -76,14 +75,13 @@ async function stageStream(
       const hashed = hash.update(chunk);
       hashed?.catch(() => undefined);
       await settle();
-      const written = writeAll(file, chunk);
+      const written = file.write(chunk, size);
       written.catch(() => undefined);
       before = { chunk, hashed, written };
       size += chunk.length;
-      syncing.wrote(chunk.length);
     }
     await settle();
-    await orUnwritable(staging, syncing.settled());
+    await orUnwritable(staging, file.settled());
     return { sha256: await hash.digest(), size, handle };
   } catch (error) {
     hash.forget();
@@ -107,11 +105,6 @@ export async function orUnwritable<T>(folder: string, work: Promise<T>): Promise
       code === 'ENOSPC' || code === 'EDQUOT' ? 'Make room on the disk.' : 'Check that this user may write the folder.',
     );
   }
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  let written = 0;
-  while (written < chunk.length) written += (await file.write(chunk, written)).bytesWritten;
 }
 
 /** This machine or container: where a folder is shared, a process's number alone says nothing. */

@@ -1,56 +1,87 @@
 /**
  * Chunks of large bodies, lent out by whoever receives bytes and given back by whoever is done with them, so that a gigabyte that passes
- * through does not have a gigabyte of memory made and cleared for it. Who does not give one back has it for ever: it is collected like
- * everything else, and never written to again. They lie in memory that threads can share, up to a bound: V8 does not know how much hangs
- * on such memory that nobody uses any more, and collects it late.
+ * through does not have a gigabyte of memory made and cleared for it. They lie in memory that threads can share and that begins at a page
+ * of the machine's, as what is written past the page cache must; only WebAssembly has such. Several make one block of it, and a block is
+ * collected when nobody has any of them: who does not give one back has it for ever, and it is never written to again. Their number is
+ * bounded, because V8 does not know how much hangs on such memory and collects it late; beyond that ordinary memory is lent.
  */
 
 /** Files are written several times as fast in pieces of this size as in such of a quarter of it. */
 export const CHUNK_BYTES = 1024 * 1024;
-const MOST_SHARED = 128;
-/** More than this many that lie about unused go, and all of them when none was asked for in so long. */
-const MOST_FREE = 128;
-const UNUSED_MS = 10_000;
+/** What memory, places and lengths must be multiples of to be written past the page cache. */
+export const PAGE_BYTES = 4096;
 
-const free: ArrayBufferLike[] = [];
-const lent = new WeakSet<ArrayBufferLike>();
+const BLOCK_CHUNKS = 8;
+const MOST_BLOCKS = 16;
+/** All that lie about unused go when none was asked for in so long. */
+const UNUSED_MS = 10_000;
+const WASM_PAGE_BYTES = 64 * 1024;
+
+/** Of https://www.w3.org/TR/wasm-js-api-2/ what is used here; TypeScript has it in the types of browsers only. */
+declare const WebAssembly: {
+  readonly Memory: new (pages: {
+    readonly initial: number;
+    readonly maximum: number;
+    readonly shared: true;
+  }) => { readonly buffer: SharedArrayBuffer };
+};
+
+interface Place {
+  readonly memory: ArrayBufferLike;
+  readonly at: number;
+}
+
+let free: Place[] = [];
+/** Of each block, where the chunks begin that are lent out. */
+const lent = new WeakMap<ArrayBufferLike, Set<number>>();
 const collected = new FinalizationRegistry<null>(() => {
-  shared--;
+  blocks--;
 });
-let shared = 0;
+let blocks = 0;
 let wasTaken = false;
 let sweeping: NodeJS.Timeout | null = null;
 
 /** Its bytes are whatever they were. */
 export function takeChunk(): Buffer {
-  const memory = free.pop() ?? newMemory();
-  lent.add(memory);
+  if (free.length === 0 && blocks < MOST_BLOCKS) addBlock();
+  const place = free.pop();
+  if (!place) return Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  const { memory, at } = place;
+  lent.get(memory)?.add(at);
   wasTaken = true;
   sweeping ??= setInterval(sweep, UNUSED_MS).unref();
-  return Buffer.from(memory);
+  return Buffer.from(memory, at, CHUNK_BYTES);
 }
 
 /** The memory of a chunk, or of a part of one, is free for others. Does nothing with what was not lent out. */
 export function giveBack(chunk: Uint8Array): void {
-  if (lent.delete(chunk.buffer) && free.length < MOST_FREE) free.push(chunk.buffer);
+  const at = chunk.byteOffset - (chunk.byteOffset % CHUNK_BYTES);
+  if (lent.get(chunk.buffer)?.delete(at)) free.push({ memory: chunk.buffer, at });
 }
 
 /** Whether another thread can see it where it is. */
-export function isShared(chunk: Uint8Array): boolean {
-  return chunk.buffer instanceof SharedArrayBuffer;
+export function isShared(bytes: Uint8Array): boolean {
+  return bytes.buffer instanceof SharedArrayBuffer;
 }
 
-function newMemory(): ArrayBufferLike {
-  if (shared >= MOST_SHARED) return Buffer.allocUnsafeSlow(CHUNK_BYTES).buffer;
-  shared++;
-  const memory = new SharedArrayBuffer(CHUNK_BYTES);
+/** Whether it begins at a page of the machine's memory, and up to the end of its last page nothing else lies. */
+export function isPaged(bytes: Uint8Array): boolean {
+  return lent.has(bytes.buffer) && bytes.byteOffset % PAGE_BYTES === 0;
+}
+
+function addBlock(): void {
+  const pages = (BLOCK_CHUNKS * CHUNK_BYTES) / WASM_PAGE_BYTES;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
+  blocks++;
   collected.register(memory, null);
-  return memory;
+  lent.set(memory, new Set());
+  // The first one is lent first: what nobody has touched takes no memory.
+  for (let i = BLOCK_CHUNKS - 1; i >= 0; i--) free.push({ memory, at: i * CHUNK_BYTES });
 }
 
 function sweep(): void {
   if (!wasTaken) {
-    free.length = 0;
+    free = [];
     clearInterval(sweeping ?? undefined);
     sweeping = null;
   }

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import pg from 'pg';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
+import { arrayText } from './array-text.ts';
 
 /** Connections of one process to PostgreSQL. */
 export interface OpenDatabase extends Database, AsyncDisposable {}
@@ -29,7 +30,7 @@ export function openPool(
   const pools = new LoggedInPools(target, maxConnections);
   return {
     query: <Row>(text: string, values: readonly unknown[] = []) =>
-      pools.use((pool) => pool.query(text, [...values]).then(rowsOf<Row>)),
+      pools.use((pool) => pool.query(text, values.map(asParameter)).then(rowsOf<Row>)),
     transaction: (work) => pools.use((pool) => again(() => transaction(pool, work))),
     tryLock: (key) => pools.use((pool) => tryLock(pool, key)),
     [Symbol.asyncDispose]: async () => {
@@ -49,6 +50,10 @@ const SESSION = `set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; 
 /** Several statements in one text have several results: the queue sends such ones. */
 function rowsOf<Row>(result: pg.QueryResult | pg.QueryResult[]): Row[] {
   return Array.isArray(result) ? result.flatMap(({ rows }) => rows as Row[]) : (result.rows as Row[]);
+}
+
+function asParameter(value: unknown): unknown {
+  return Array.isArray(value) ? (arrayText(value) ?? value) : value;
 }
 
 /** The pool of the current login, and those of earlier ones while they are in use. */
@@ -165,7 +170,7 @@ async function transaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<T>
     await client.query('begin');
     const result = await work({
       query: async <Row>(text: string, values: readonly unknown[] = []) =>
-        rowsOf<Row>(await client.query(text, [...values])),
+        rowsOf<Row>(await client.query(text, values.map(asParameter))),
     });
     await client.query('commit');
     return result;

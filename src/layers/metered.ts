@@ -21,12 +21,17 @@ export class RequestCounts implements Meter {
   }
 }
 
+const SPANS = {
+  list: { name: 'source list', kind: 'client', attributes: {} },
+  read: { name: 'source read', kind: 'client', attributes: {} },
+} as const;
+
 /** Tells the meter of every call. Stands inside the retry layer, so that each attempt is told. */
 export function withMeter(source: Source, meter: Meter, now: () => number): Source {
   const told = async <T>(operation: 'list' | 'read', call: () => Promise<T>): Promise<T> => {
     const start = now();
     try {
-      const answer = await traced({ name: `source ${operation}`, kind: 'client', attributes: {} }, call);
+      const answer = await traced(SPANS[operation], call);
       meter.request(operation, 'ok', now() - start);
       return answer;
     } catch (error) {

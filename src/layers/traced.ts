@@ -1,4 +1,12 @@
-import { type Attributes, context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  type Attributes,
+  context,
+  ProxyTracerProvider,
+  propagation,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 import { describeError } from '../contract/errors.ts';
 
 /** Names and numbers of ours only: no URL, no header, no path of a document, no message of somebody else's error. */
@@ -14,11 +22,20 @@ export interface Traced {
 
 const KINDS = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER, client: SpanKind.CLIENT } as const;
 
+/** Whether somebody takes traces; nobody does until `provider.register()`, which is before anything is done. */
+function isTaken(): boolean {
+  const provider = trace.getTracerProvider();
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegate() !== NOBODY;
+}
+
+const NOBODY = new ProxyTracerProvider().getDelegate();
+
 /** Does something as a span, where traces are wished for; costs nothing elsewhere. `note` adds what is known later. */
 export async function traced<T>(
   { name, kind, attributes, headers }: Traced,
   work: (note: (more: TraceAttributes) => void) => Promise<T>,
 ): Promise<T> {
+  if (!isTaken()) return work(() => undefined);
   const parent = headers ? propagation.extract(context.active(), headers) : context.active();
   const span = trace
     .getTracer('lockgate')
