@@ -84,9 +84,9 @@ async function sideBySide(work: Work) {
     for (const [tool, figures] of n % 2 === 0 ? tools : tools.toReversed()) {
       if (!work.again) await tool.prepare();
       warm(values.root, work.bucket.name);
-      // What the one before has left to be written is not this one's.
-      spawnSync('sync');
       await touchMemory(scratch);
+      // What is left to be written is not this one's.
+      spawnSync('sync');
       figures.push(await tool.run());
       tool.empty();
     }
