@@ -22,7 +22,9 @@ export class Fetcher {
   readonly #onFatal: (error: unknown) => void;
   readonly #onSettled: () => void;
   readonly #running = new Set<Promise<void>>();
+  /** Those before `#next` are under way or settled; they go with the next batch that comes. */
   #waiting: { entry: Entry; batch: number }[] = [];
+  #next = 0;
   #wake: (() => void)[] = [];
   #reserved = 0;
   #readingBytes = 0;
@@ -60,18 +62,25 @@ export class Fetcher {
   }
 
   hasRoom(entries: number): boolean {
-    const held = this.#waiting.length + this.#running.size + this.#reserved;
+    const held = this.#left + this.#running.size + this.#reserved;
     return held === 0 || held + entries <= this.#limits.unsettledEntries;
   }
 
   /** Whether everything that was taken in is settled. */
   get isIdle(): boolean {
-    return this.#waiting.length + this.#running.size === 0;
+    return this.#left + this.#running.size === 0;
+  }
+
+  /** Entries whose reads have not begun. */
+  get #left(): number {
+    return this.#waiting.length - this.#next;
   }
 
   /** Takes a batch in. `entries` may be fewer than the batch has. */
   submit(batch: FetchBatch, entries: readonly Entry[] = batch.entries): void {
     this.#committer.open(batch.number, entries.length);
+    this.#waiting = this.#waiting.slice(this.#next);
+    this.#next = 0;
     for (const entry of entries) this.#waiting.push({ entry, batch: batch.number });
     this.#fill();
   }
@@ -83,7 +92,7 @@ export class Fetcher {
 
   /** Resolves when every entry taken in is settled, or when the run is aborted and every read has ended. */
   async drain(): Promise<void> {
-    await this.#until(() => this.#waiting.length + this.#running.size === 0);
+    await this.#until(() => this.isIdle);
     await Promise.all(this.#running);
   }
 
@@ -107,8 +116,9 @@ export class Fetcher {
 
   #fill(): void {
     while (this.#mayRead) {
-      const next = this.#waiting.shift();
+      const next = this.#waiting[this.#next];
       if (!next) break;
+      this.#next++;
       const bytes = Math.min(next.entry.size, WHOLE_BYTES);
       this.#readingBytes += bytes;
       const work = this.#settle(next.entry, next.batch).finally(() => {

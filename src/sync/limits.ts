@@ -55,7 +55,7 @@ export const DEFAULT_LIMITS: SyncLimits = {
   indexRows: 5000,
   removals: 1000,
   checkpointMs: 1000,
-  foundMs: 200,
+  foundMs: 500,
   heartbeatMs: 2000,
   pollMs: 200,
   unavailableInARow: 64,
