@@ -147,15 +147,14 @@ function entriesOf(
 
 function outlineOf(listed: OutlinedListing, location: S3Location): Outline {
   const { text, places } = listed;
-  const at = (place: number) => places[place] as number;
-  const isEncoded = listed.encoded && /[%+]/.test(text.slice(at(0), places.at(-1)));
+  const isEncoded = listed.encoded && listed.keys.some((key) => /[%+]/.test(key));
   const keys = isEncoded ? listed.keys.map(decodeKey) : listed.keys;
   if (!keys.every((key) => key.startsWith(location.listed))) throw outside();
   return {
     keys,
     ascii: !isEncoded,
     form: `s3 ${listed.encoded}`,
-    words: (from, to) => text.slice(at(from), at(to)),
+    words: (from, to) => text.slice(places[from], places[to]),
     entries: (from, to) => entriesOf(objectsIn(listed, from, to), listed, location),
   };
 }

@@ -6,7 +6,7 @@ export interface OutlinedListing extends ListingFrame {
   readonly keys: readonly string[];
   readonly text: string;
   /** Where each object begins, and where the last one ends. */
-  readonly places: Int32Array;
+  readonly places: readonly number[];
 }
 
 const TEXT = '[^<&\\r\\0]*';
@@ -31,10 +31,10 @@ const OBJECT = new RegExp(
 export function outlineListing(text: string): OutlinedListing | null {
   const keys: string[] = [];
   const places: number[] = [];
-  let end = -1;
+  let end = 0;
   const frame = walkListing(text, (from) => {
     // Objects with something between them are not one stretch of text.
-    if (end >= 0) return -1;
+    if (keys.length > 0) return -1;
     OBJECT.lastIndex = end = from;
     for (let found = OBJECT.exec(text); found; found = OBJECT.exec(text)) {
       keys.push(found[1] as string);
@@ -43,7 +43,7 @@ export function outlineListing(text: string): OutlinedListing | null {
     }
     return keys.length > 0 ? end : -1;
   });
-  return frame && { ...frame, keys, text, places: Int32Array.from([...places, Math.max(end, 0)]) };
+  return frame && { ...frame, keys, text, places: [...places, end] };
 }
 
 /** Takes the objects from one place to another (exclusive) apart. What is read keeps their text alive, and not that of the whole page. */

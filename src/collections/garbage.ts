@@ -38,12 +38,12 @@ export async function oldGarbage(db: Queryable, graceSeconds: number, limit: num
 export function takeGarbage(db: Database, sha256: string, remove: () => Promise<void>): Promise<boolean> {
   return db.transaction(async (tx) => {
     const [mark] = await tx.query('select 1 from lockgate.content_garbage where sha256 = $1 for update skip locked', [
-      bytesOf(sha256),
+      byteaOf(sha256),
     ]);
     if (!mark) return false;
-    const [reference] = await tx.query('select 1 from lockgate.document where sha256 = $1 limit 1', [bytesOf(sha256)]);
+    const [reference] = await tx.query('select 1 from lockgate.document where sha256 = $1 limit 1', [byteaOf(sha256)]);
     if (!reference) await remove();
-    await tx.query('delete from lockgate.content_garbage where sha256 = $1', [bytesOf(sha256)]);
+    await tx.query('delete from lockgate.content_garbage where sha256 = $1', [byteaOf(sha256)]);
     return !reference;
   });
 }
@@ -51,8 +51,4 @@ export function takeGarbage(db: Database, sha256: string, remove: () => Promise<
 /** PostgreSQL's text of the bytes that a hash in hex has. */
 export function byteaOf(sha256: string): string {
   return `\\x${sha256}`;
-}
-
-function bytesOf(sha256: string): Buffer {
-  return Buffer.from(sha256, 'hex');
 }

@@ -2,7 +2,7 @@ import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { FetchBatch, HandStore, Outcome, RunFigures } from '../contract/run.ts';
 import { writeFailures } from './failures.ts';
-import { keepContent } from './garbage.ts';
+import { byteaOf, keepContent } from './garbage.ts';
 import { newId } from './id.ts';
 import { openIndex } from './listing-index.ts';
 
@@ -174,9 +174,9 @@ type Written = Stored & { readonly id: string; readonly isNew: boolean };
 async function writeDocuments(tx: Queryable, run: HandOfRun, documents: readonly Written[]): Promise<void> {
   const rows = await tx.query(
     `insert into lockgate.document as d (id, source_id, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants, seen_run)
-     select id, $1, key, path, version, size, to_timestamp(modified_ms / 1000::float8), content_type, decode(sha256, 'hex'), warning, listed_size, grants, $2
-       from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::jsonb[])
-         as row (id, key, path, version, size, modified_ms, content_type, sha256, warning, listed_size, grants)
+     select id, $1, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants, $2
+       from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::text[], $10::bytea[], $11::text[], $12::bigint[], $13::jsonb[])
+         as row (id, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants)
      on conflict (source_id, key) do update set path = excluded.path, version = excluded.version, size = excluded.size,
        modified_at = excluded.modified_at, content_type = excluded.content_type, sha256 = excluded.sha256,
        warning = excluded.warning, listed_size = excluded.listed_size, grants = excluded.grants, seen_run = excluded.seen_run, stored_at = now(), missing_run = null
@@ -190,9 +190,9 @@ async function writeDocuments(tx: Queryable, run: HandOfRun, documents: readonly
       documents.map(({ entry }) => entry.path),
       documents.map(({ entry }) => entry.version),
       documents.map(({ content }) => content.size),
-      documents.map(({ entry }) => Math.trunc(entry.modifiedAt)),
+      documents.map(({ entry }) => new Date(entry.modifiedAt)),
       documents.map(({ contentType }) => contentType),
-      documents.map(({ content }) => content.sha256),
+      documents.map(({ content }) => byteaOf(content.sha256)),
       documents.map(({ warning }) => warning),
       documents.map(({ entry, content }) => (entry.size === content.size ? null : entry.size)),
       documents.map(({ grants }) => (grants ? JSON.stringify(grants) : null)),
@@ -210,8 +210,8 @@ async function writeChanges(tx: Queryable, run: HandOfRun, documents: readonly W
   const first = await takeNumbers(tx, run.collectionId, documents.length);
   await tx.query(
     `insert into lockgate.change (collection_id, number, kind, document_id, source_id, key, path, version, size, sha256, run_id)
-     select $1, $2 + n - 1, case when is_new then 'added' else 'changed' end, id, $3, key, path, version, size, decode(sha256, 'hex'), $4
-       from unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::boolean[])
+     select $1, $2 + n - 1, case when is_new then 'added' else 'changed' end, id, $3, key, path, version, size, sha256, $4
+       from unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bytea[], $11::boolean[])
          with ordinality as row (id, key, path, version, size, sha256, is_new, n)`,
     [
       run.collectionId,
@@ -223,7 +223,7 @@ async function writeChanges(tx: Queryable, run: HandOfRun, documents: readonly W
       documents.map(({ entry }) => entry.path),
       documents.map(({ entry }) => entry.version),
       documents.map(({ content }) => content.size),
-      documents.map(({ content }) => content.sha256),
+      documents.map(({ content }) => byteaOf(content.sha256)),
       documents.map(({ isNew }) => isNew),
     ],
   );

@@ -31,22 +31,25 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
         if (!open) return false;
         await tx.query(
           `insert into lockgate.packed_content (sha256, pack_id, at, size)
-           select decode(sha256, 'hex'), $1, at, size from unnest($2::text[], $3::bigint[], $4::int[]) as row (sha256, at, size)
+           select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size)
            on conflict do nothing`,
-          [pack, contents.map(({ sha256 }) => sha256), contents.map(({ at }) => at), contents.map(({ size }) => size)],
+          [
+            pack,
+            contents.map(({ sha256 }) => byteaOf(sha256)),
+            contents.map(({ at }) => at),
+            contents.map(({ size }) => size),
+          ],
         );
         return true;
       }),
     forget: async (sha256) => {
-      await (await database()).query('delete from lockgate.packed_content where sha256 = $1', [
-        Buffer.from(sha256, 'hex'),
-      ]);
+      await (await database()).query('delete from lockgate.packed_content where sha256 = $1', [byteaOf(sha256)]);
     },
     page: async (after, limit) => {
       const rows = await (await database()).query<{ sha256: Buffer; size: number; storedAt: Date }>(
         `select sha256, size, stored_at as "storedAt" from lockgate.packed_content
           where $1::bytea is null or sha256 > $1 order by sha256 limit $2`,
-        [after === null ? null : Buffer.from(after, 'hex'), limit],
+        [after === null ? null : byteaOf(after), limit],
       );
       return rows.map(({ sha256, ...row }) => ({ ...row, sha256: sha256.toString('hex') }));
     },
@@ -84,7 +87,7 @@ function tidying(database: () => Promise<Database>): Pick<PackIndex, 'packs' | '
         await tx.query(
           `update lockgate.packed_content c set pack_id = $2, at = row.at
              from unnest($3::bytea[], $4::bigint[]) as row (sha256, at) where c.sha256 = row.sha256 and c.pack_id = $1`,
-          [from, to, contents.map(({ sha256 }) => Buffer.from(sha256, 'hex')), contents.map(({ at }) => at)],
+          [from, to, contents.map(({ sha256 }) => byteaOf(sha256)), contents.map(({ at }) => at)],
         );
         return true;
       }),

@@ -36,8 +36,9 @@ export class PackFile {
   /** Writes the buffers, and returns where each lies. When it throws, their stretch is nobody's. */
   async append(buffers: readonly Uint8Array[]): Promise<number[]> {
     const places = new Map<Uint8Array, number>();
-    const paged = this.#file.isDirect ? buffers.filter(isPaged) : [];
-    const others = this.#file.isDirect ? buffers.filter((each) => !isPaged(each)) : buffers;
+    const isAlone = (each: Uint8Array) => this.#file.isDirect && isPaged(each);
+    const paged = buffers.filter(isAlone);
+    const others = buffers.filter((each) => !isAlone(each));
     if (paged.length > 0) await this.#appendPaged(paged, places);
     if (others.length > 0) await this.#appendOthers(others, places);
     return buffers.map((each) => places.get(each) as number);

@@ -122,6 +122,16 @@ const usual = fc
   )
   .map((parts) => `<Contents>${parts.join('')}</Contents>`);
 
+/** Puts words at places, which are shares of the whole, instead of so many characters. */
+function damaged(page: string, damage: readonly (readonly [word: string, where: number, cut: number])[]): string {
+  let text = page;
+  for (const [word, where, cut] of damage) {
+    const at = Math.floor(where * text.length);
+    text = text.slice(0, at) + word + text.slice(at + cut);
+  }
+  return text;
+}
+
 /** What an outline says, with all of its objects taken apart. */
 function byOutline(text: string) {
   const outlined = outlineListing(text);
@@ -158,11 +168,8 @@ describe('the outline of a listing', () => {
     let made = 0;
     fc.assert(
       fc.property(fc.array(fc.oneof(usual, usual, object), { maxLength: 4 }), damage, (objects, where) => {
-        let xml = `<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated>${objects.join('')}<KeyCount>1</KeyCount></ListBucketResult>`;
-        for (const [what, share, cut] of where) {
-          const at = Math.floor(share * xml.length);
-          xml = xml.slice(0, at) + what + xml.slice(at + cut);
-        }
+        const good = `<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated>${objects.join('')}<KeyCount>1</KeyCount></ListBucketResult>`;
+        const xml = damaged(good, where);
         const outlined = byOutline(xml);
         if (!outlined) return;
         made++;
@@ -233,11 +240,7 @@ describe('the scan of listings', () => {
         listing,
         fc.array(fc.tuple(odd, fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(5)), { minLength: 1, maxLength: 3 }),
         async (good, damage) => {
-          let xml = good;
-          for (const [what, where, cut] of damage) {
-            const at = Math.floor(where * xml.length);
-            xml = xml.slice(0, at) + what + xml.slice(at + cut);
-          }
+          const xml = damaged(good, damage);
           const scanned = scanListing(xml);
           if (!scanned) return;
           read++;

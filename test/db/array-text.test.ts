@@ -23,6 +23,7 @@ test('PostgreSQL reads from the text of an array what was in it', async () => {
 test('an array with something else in it is left to the driver', async () => {
   expect(arrayText([Buffer.from('a')])).toBeNull();
   expect(arrayText([['a']])).toBeNull();
+  for (const time of [Date.UTC(10_000, 0), -1e14, Number.NaN]) expect(arrayText([new Date(time)])).toBeNull();
   await using db = await freshDatabase();
   const [row] = await db.query('select $1::bytea[] as bytes, $2::timestamptz[] as times', [
     [Buffer.from('a\\b')],
