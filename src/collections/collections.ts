@@ -1,4 +1,4 @@
-import type { Queryable } from '../contract/database.ts';
+import type { Database, Queryable } from '../contract/database.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
 import { isId, newId } from './id.ts';
 
@@ -83,9 +83,12 @@ export async function updateCollection(
   return findCollection(db, workspace, name);
 }
 
-/** With everything that belongs to it. */
-export async function removeCollection(db: Queryable, id: string): Promise<void> {
-  await db.query('delete from lockgate.collection where id = $1', [id]);
+/** With everything that belongs to it. Its sources first, as a hand that commits has them. */
+export function removeCollection(db: Database, id: string): Promise<void> {
+  return db.transaction(async (tx) => {
+    await tx.query('delete from lockgate.source where collection_id = $1', [id]);
+    await tx.query('delete from lockgate.collection where id = $1', [id]);
+  });
 }
 
 /** By its name. Throws `collection_not_found`. */

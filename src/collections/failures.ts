@@ -1,5 +1,5 @@
 import type { Entry } from '../contract/connector.ts';
-import type { Queryable } from '../contract/database.ts';
+import { columnsIn, type Queryable } from '../contract/database.ts';
 
 /** So often a version of a document is tried; then it waits for somebody to have it tried again, or for another version. */
 export const MOST_ATTEMPTS = 10;
@@ -23,6 +23,7 @@ export async function writeFailures(
   failures: readonly Failure[],
 ): Promise<void> {
   if (failures.length === 0) return;
+  const of = columnsIn(failures);
   await tx.query(
     `insert into lockgate.document_failure as f (source_id, key, path, version, size, code, message, run_id, next_at)
      select $1, row.key, row.path, row.version, row.size, row.code, row.message, $2, ${nextAt('1')}
@@ -34,12 +35,12 @@ export async function writeFailures(
     [
       run.sourceId,
       run.id,
-      failures.map(({ entry }) => storable(entry.key)),
-      failures.map(({ entry }) => storable(entry.path)),
-      failures.map(({ entry }) => entry.version),
-      failures.map(({ entry }) => entry.size),
-      failures.map(({ code }) => code),
-      failures.map(({ message }) => message),
+      of('text', ({ entry }) => storable(entry.key)),
+      of('text', ({ entry }) => storable(entry.path)),
+      of('text', ({ entry }) => entry.version),
+      of('bigint', ({ entry }) => entry.size),
+      of('text', ({ code }) => code),
+      of('text', ({ message }) => message),
     ],
   );
 }
@@ -63,7 +64,7 @@ export async function putOff(
       where f.source_id = $1 and f.key = any($2)
         and (f.given_up_at is not null
              or (f.next_at > now() and exists (select 1 from lockgate.run r where r.id = $3 and r.trigger = 'schedule')))`,
-    [run.sourceId, entries.map(({ key }) => storable(key)), run.id],
+    [run.sourceId, columnsIn(entries)('text', ({ key }) => storable(key)), run.id],
   );
   if (rows.length === 0) return new Set();
   const versions = new Map(rows.map(({ key, version }) => [key, version]));
@@ -80,7 +81,7 @@ export async function touchFailures(
   await tx.query('update lockgate.document_failure set run_id = $2 where source_id = $1 and key = any($3)', [
     run.sourceId,
     run.id,
-    entries.map(({ key }) => storable(key)),
+    columnsIn(entries)('text', ({ key }) => storable(key)),
   ]);
 }
 

@@ -1,9 +1,9 @@
-import type { Database, Queryable } from '../contract/database.ts';
+import { Column, type Database, type Queryable } from '../contract/database.ts';
 
 /** Takes the marks of these contents away, and waits for a collector that is just removing one of them. */
 export async function keepContent(db: Queryable, sha256s: readonly string[]): Promise<void> {
   if (sha256s.length === 0) return;
-  await db.query('delete from lockgate.content_garbage where sha256 = any($1)', [sha256s.map(byteaOf)]);
+  await db.query('delete from lockgate.content_garbage where sha256 = any($1)', [new Column('bytea', sha256s)]);
 }
 
 /** Marks those of these contents that no document refers to. Returns how many have no reference. */
@@ -16,7 +16,7 @@ export async function markGarbage(db: Queryable, sha256s: readonly string[]): Pr
        insert into lockgate.content_garbage (sha256) select sha256 from unreferenced on conflict do nothing
      )
      select 1 from unreferenced`,
-    [sha256s.map(byteaOf)],
+    [new Column('bytea', sha256s)],
   );
   return rows.length;
 }

@@ -1,8 +1,8 @@
-import type { Database, Queryable } from '../contract/database.ts';
+import { type Column, columnsIn, type Database, type Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { FetchBatch, HandStore, Outcome, RunFigures } from '../contract/run.ts';
 import { writeFailures } from './failures.ts';
-import { byteaOf, keepContent } from './garbage.ts';
+import { keepContent } from './garbage.ts';
 import { newId } from './id.ts';
 import { openIndex } from './listing-index.ts';
 
@@ -26,8 +26,10 @@ export function openHandStore(db: Database, run: HandOfRun): HandStore {
   };
 }
 
-/** Proves that this hand was not given up; until the commit it cannot be. */
+/** Proves that this hand was not given up; until the commit neither it can be, nor the source be removed. In the order of a removal. */
 async function holdHand(tx: Queryable, run: HandOfRun): Promise<void> {
+  const source = await tx.query('select 1 from lockgate.source where id = $1 for key share', [run.sourceId]);
+  if (source.length === 0) throw lost();
   const held = await tx.query('update lockgate.hand set heartbeat_at = now() where id = $1 returning id', [run.hand]);
   if (held.length === 0) throw lost();
 }
@@ -114,7 +116,7 @@ async function writeOutcomes(
   // A listing in no order may have had a key twice: the later one counts.
   const byKey = new Map(outcomes.flatMap((each) => (each.kind === 'stored' ? [[each.entry.key, each] as const] : [])));
   const stored = [...byKey.values()].sort((a, b) => (a.entry.key < b.entry.key ? -1 : 1));
-  const keys = stored.map(({ entry }) => entry.key);
+  const keys = columnsIn(stored)('text', ({ entry }) => entry.key);
   const known = new Map(
     (
       await tx.query<{ id: string; key: string; size: number }>(
@@ -135,10 +137,11 @@ async function writeOutcomes(
     ]);
   }
   await writeFailures(tx, run, failures);
+  const columns = columnsOf(written);
   const bytes = stored.reduce((sum, { content }) => sum + content.size, 0);
   const added = stored.length - known.size;
   if (written.length > 0) {
-    await writeDocuments(tx, run, written);
+    await writeDocuments(tx, run, written, columns);
     await tx.query('delete from lockgate.document_failure where source_id = $1 and key = any($2)', [
       run.sourceId,
       keys,
@@ -148,7 +151,7 @@ async function writeOutcomes(
   }
   await addFigures(tx, run.id, null, { added, changed: known.size, failed: failures.length, bytes });
   if (written.length === 0) return;
-  await writeChanges(tx, run, written);
+  await writeChanges(tx, run, written, columns);
   await assertQuota(tx, run.collectionId);
 }
 
@@ -171,61 +174,78 @@ async function assertQuota(tx: Queryable, collectionId: string): Promise<void> {
 
 type Written = Stored & { readonly id: string; readonly isNew: boolean };
 
-async function writeDocuments(tx: Queryable, run: HandOfRun, documents: readonly Written[]): Promise<void> {
-  const rows = await tx.query(
-    `insert into lockgate.document as d (id, source_id, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants, seen_run)
-     select id, $1, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants, $2
-       from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::text[], $10::bytea[], $11::text[], $12::bigint[], $13::jsonb[])
-         as row (id, key, path, version, size, modified_at, content_type, sha256, warning, listed_size, grants)
-     on conflict (source_id, key) do update set path = excluded.path, version = excluded.version, size = excluded.size,
+/** What documents and their changes have in common. */
+function columnsOf(documents: readonly Written[]) {
+  const of = columnsIn(documents);
+  return [
+    of('text', ({ id }) => id),
+    of('text', ({ entry }) => entry.key),
+    of('text', ({ entry }) => entry.path),
+    of('text', ({ entry }) => entry.version),
+    of('bigint', ({ content }) => content.size),
+    of('bytea', ({ content }) => content.sha256),
+  ];
+}
+
+const OR_UPDATE = `on conflict (source_id, key) do update set path = excluded.path, version = excluded.version, size = excluded.size,
        modified_at = excluded.modified_at, content_type = excluded.content_type, sha256 = excluded.sha256,
        warning = excluded.warning, listed_size = excluded.listed_size, grants = excluded.grants, seen_run = excluded.seen_run, stored_at = now(), missing_run = null
-       where d.id = excluded.id
-     returning 1`,
+       where d.id = excluded.id`;
+
+async function writeDocuments(
+  tx: Queryable,
+  run: HandOfRun,
+  documents: readonly Written[],
+  columns: readonly Column[],
+): Promise<void> {
+  const of = columnsIn(documents);
+  // Whoever has to look whether a row is there writes it in two steps.
+  const orUpdate = documents.every(({ isNew }) => isNew) ? '' : OR_UPDATE;
+  const writing = tx.query<{ count: number }>(
+    `with written as (
+       insert into lockgate.document as d (id, source_id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants, seen_run)
+       select id::uuid, $1, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants::jsonb, $2
+         from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bytea[], $9::timestamptz[], $10::text[], $11::text[], $12::bigint[], $13::text[])
+           as row (id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants)
+       ${orUpdate} returning 1)
+     select count(*) as count from written`,
     [
       run.sourceId,
       run.id,
-      documents.map(({ id }) => id),
-      documents.map(({ entry }) => entry.key),
-      documents.map(({ entry }) => entry.path),
-      documents.map(({ entry }) => entry.version),
-      documents.map(({ content }) => content.size),
-      documents.map(({ entry }) => new Date(entry.modifiedAt)),
-      documents.map(({ contentType }) => contentType),
-      documents.map(({ content }) => byteaOf(content.sha256)),
-      documents.map(({ warning }) => warning),
-      documents.map(({ entry, content }) => (entry.size === content.size ? null : entry.size)),
-      documents.map(({ grants }) => (grants ? JSON.stringify(grants) : null)),
+      ...columns,
+      of('timestamptz', ({ entry }) => entry.modifiedAt),
+      of('text', ({ contentType }) => contentType),
+      of('text', ({ warning }) => warning),
+      of('bigint', ({ entry, content }) => (entry.size === content.size ? null : entry.size)),
+      of('text', ({ grants }) => (grants ? JSON.stringify(grants) : null)),
     ],
   );
-  if (rows.length === documents.length) return;
+  const [written] = await writing.catch((error: { code?: string }) => {
+    if (error.code === UNIQUE_VIOLATION) return [];
+    throw error;
+  });
+  if (written?.count === documents.length) return;
   // A listing in no order had a key twice, and another hand was first with it: the whole is done again, with what is known now.
   throw Object.assign(new Error('another hand has just stored the same key'), { code: SERIALIZATION_FAILURE });
 }
 
+const UNIQUE_VIOLATION = '23505';
 /** PostgreSQL's code for "again from the beginning". */
 const SERIALIZATION_FAILURE = '40001';
 
-async function writeChanges(tx: Queryable, run: HandOfRun, documents: readonly Written[]): Promise<void> {
+async function writeChanges(
+  tx: Queryable,
+  run: HandOfRun,
+  documents: readonly Written[],
+  columns: readonly Column[],
+): Promise<void> {
   const first = await takeNumbers(tx, run.collectionId, documents.length);
   await tx.query(
     `insert into lockgate.change (collection_id, number, kind, document_id, source_id, key, path, version, size, sha256, run_id)
-     select $1, $2 + n - 1, case when is_new then 'added' else 'changed' end, id, $3, key, path, version, size, sha256, $4
-       from unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bytea[], $11::boolean[])
+     select $1, $2 + n - 1, case when is_new then 'added' else 'changed' end, id::uuid, $3, key, path, version, size, sha256, $4
+       from unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bytea[], $11::boolean[])
          with ordinality as row (id, key, path, version, size, sha256, is_new, n)`,
-    [
-      run.collectionId,
-      first,
-      run.sourceId,
-      run.id,
-      documents.map(({ id }) => id),
-      documents.map(({ entry }) => entry.key),
-      documents.map(({ entry }) => entry.path),
-      documents.map(({ entry }) => entry.version),
-      documents.map(({ content }) => content.size),
-      documents.map(({ content }) => byteaOf(content.sha256)),
-      documents.map(({ isNew }) => isNew),
-    ],
+    [run.collectionId, first, run.sourceId, run.id, ...columns, columnsIn(documents)('boolean', ({ isNew }) => isNew)],
   );
 }
 

@@ -1,4 +1,4 @@
-import type { Queryable } from '../contract/database.ts';
+import { Column, columnsIn, type Queryable } from '../contract/database.ts';
 import type { Checkpoint, IndexChunk } from '../contract/run.ts';
 
 /** Of what source chunks are, and by which rules (SHA-256, hex). */
@@ -49,24 +49,25 @@ export async function replaceChunks(tx: Queryable, run: ChunkOwner, { stale, chu
   if (stale.length > 0) {
     await tx.query('delete from lockgate.listing_chunk where source_id = $1 and from_key = any($2)', [
       run.sourceId,
-      stale,
+      new Column('text', stale),
     ]);
   }
   if (chunks.length === 0) return;
+  const of = columnsIn(chunks);
   await tx.query(
     `insert into lockgate.listing_chunk (source_id, from_key, entries, excluded, hash, rules, pending_run)
-     select $1, from_key, entries, excluded, decode(hash, 'hex'), decode($2, 'hex'), $3
-       from unnest($4::text[], $5::int[], $6::int[], $7::text[]) as row (from_key, entries, excluded, hash)
+     select $1, from_key, entries, excluded, hash, decode($2, 'hex'), $3
+       from unnest($4::text[], $5::int[], $6::int[], $7::bytea[]) as row (from_key, entries, excluded, hash)
      on conflict (source_id, from_key) do update set entries = excluded.entries, excluded = excluded.excluded,
        hash = excluded.hash, rules = excluded.rules, pending_run = excluded.pending_run`,
     [
       run.sourceId,
       run.rules,
       run.id,
-      chunks.map(({ from }) => from),
-      chunks.map(({ entries }) => entries),
-      chunks.map(({ excluded }) => excluded),
-      chunks.map(({ hash }) => hash),
+      of('text', ({ from }) => from),
+      of('int', ({ entries }) => entries),
+      of('int', ({ excluded }) => excluded),
+      of('bytea', ({ hash }) => hash),
     ],
   );
 }

@@ -1,4 +1,4 @@
-import type { Queryable } from '../contract/database.ts';
+import { Column, columnsIn, type Queryable } from '../contract/database.ts';
 import type { IndexRow, ListingStore } from '../contract/run.ts';
 
 /** What the collection has of a source. */
@@ -16,6 +16,7 @@ export function openIndex(
       ),
     // A row for each range: taking ten times as many apart costs more than reading one text.
     indexRanges: async (ranges, limit) => {
+      const of = columnsIn(ranges);
       const found = await db.query<{ at: number; rows: [string, string, string, number][] }>(
         `select r.at::int as at, d.rows
            from unnest($2::text[], $3::text[]) with ordinality as r (after, up_to, at)
@@ -26,7 +27,7 @@ export function openIndex(
                 order by key limit $4) own) d
           where d.rows is not null`,
         // No key is empty.
-        [sourceId, ranges.map(({ after }) => after ?? ''), ranges.map(({ upTo }) => upTo), limit],
+        [sourceId, of('text', ({ after }) => after ?? ''), of('text', ({ upTo }) => upTo), limit],
       );
       const rowsOf = new Map(found.map(({ at, rows }) => [at - 1, rows]));
       return ranges.map((_, i) =>
@@ -36,7 +37,7 @@ export function openIndex(
     indexRows: (keys) =>
       db.query<IndexRow>(
         'select key, path, version, coalesce(listed_size, size) as size from lockgate.document where source_id = $1 and key = any($2)',
-        [sourceId, keys],
+        [sourceId, new Column('text', keys)],
       ),
   };
 }

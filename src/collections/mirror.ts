@@ -1,5 +1,5 @@
 import { type Changes, type Entry, GRANTS_MARK, type UnreadableReason } from '../contract/connector.ts';
-import type { Database, Queryable } from '../contract/database.ts';
+import { columnsIn, type Database, type Queryable } from '../contract/database.ts';
 import type { Mirror } from '../contract/run.ts';
 
 /** Of a row `s` of `lockgate.source`. */
@@ -76,6 +76,7 @@ async function writeItems(tx: Queryable, sourceId: string, { entries, folders }:
     })),
   ];
   if (items.length === 0) return;
+  const of = columnsIn(items);
   await tx.query(
     `insert into lockgate.mirror_item (source_id, key, parent, name, folder, version, size, modified_at, unreadable, grants, enumeration)
      select $1, row.*, $2 from unnest($3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[])
@@ -86,15 +87,15 @@ async function writeItems(tx: Queryable, sourceId: string, { entries, folders }:
     [
       sourceId,
       enumeration,
-      items.map(({ key }) => key),
-      items.map(({ parent }) => parent),
-      items.map(({ name }) => name),
-      items.map(({ folder }) => folder),
-      items.map(({ entry }) => entry?.version ?? null),
-      items.map(({ entry }) => entry?.size ?? null),
-      items.map(({ entry }) => (entry ? new Date(entry.modifiedAt) : null)),
-      items.map(({ entry }) => entry?.unreadable ?? null),
-      items.map(({ grants }) => grants ?? null),
+      of('text', ({ key }) => key),
+      of('text', ({ parent }) => parent),
+      of('text', ({ name }) => name),
+      of('boolean', ({ folder }) => folder),
+      of('text', ({ entry }) => entry?.version ?? null),
+      of('bigint', ({ entry }) => entry?.size ?? null),
+      of('timestamptz', ({ entry }) => entry?.modifiedAt ?? null),
+      of('text', ({ entry }) => entry?.unreadable ?? null),
+      of('text', ({ grants }) => grants ?? null),
     ],
   );
 }

@@ -1,5 +1,5 @@
 import type { PackIndex, PackPlace } from '../contract/content-store.ts';
-import type { Database } from '../contract/database.ts';
+import { Column, columnsIn, type Database } from '../contract/database.ts';
 import { byteaOf } from './garbage.ts';
 
 /** Where small contents lie, in the database: every process sees the same. */
@@ -18,7 +18,7 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
     find: async (sha256s) => {
       const rows = await (await database()).query<PackPlace & { sha256: Buffer }>(
         'select sha256, pack_id as pack, at, size from lockgate.packed_content where sha256 = any($1)',
-        [sha256s.map(byteaOf)],
+        [new Column('bytea', sha256s)],
       );
       return new Map(rows.map(({ sha256, ...place }) => [sha256.toString('hex'), place]));
     },
@@ -29,16 +29,12 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
           pack,
         ]);
         if (!open) return false;
+        const of = columnsIn(contents);
         await tx.query(
           `insert into lockgate.packed_content (sha256, pack_id, at, size)
            select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size)
            on conflict do nothing`,
-          [
-            pack,
-            contents.map(({ sha256 }) => byteaOf(sha256)),
-            contents.map(({ at }) => at),
-            contents.map(({ size }) => size),
-          ],
+          [pack, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at), of('int', ({ size }) => size)],
         );
         return true;
       }),
@@ -84,10 +80,11 @@ function tidying(database: () => Promise<Database>): Pick<PackIndex, 'packs' | '
           to,
         ]);
         if (!open) return false;
+        const of = columnsIn(contents);
         await tx.query(
           `update lockgate.packed_content c set pack_id = $2, at = row.at
              from unnest($3::bytea[], $4::bigint[]) as row (sha256, at) where c.sha256 = row.sha256 and c.pack_id = $1`,
-          [from, to, contents.map(({ sha256 }) => byteaOf(sha256)), contents.map(({ at }) => at)],
+          [from, to, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at)],
         );
         return true;
       }),

@@ -1,5 +1,5 @@
 import { type Entry, UNREADABLE_REASONS } from '../contract/connector.ts';
-import type { Database, Queryable } from '../contract/database.ts';
+import { Column, columnsIn, type Database, type Queryable } from '../contract/database.ts';
 import type { Checkpoint, ListingPart, RunStore } from '../contract/run.ts';
 import { type Failure, putOff, touchFailures, writeFailures } from './failures.ts';
 import { addFigures, countDocuments, type HandOfRun, lost, openHandStore, takeNumbers } from './hand-store.ts';
@@ -85,16 +85,17 @@ async function writeCheckpoint(tx: Queryable, run: OwnedRun, step: Checkpoint): 
 }
 
 async function writeBatches(tx: Queryable, run: OwnedRun, batches: Checkpoint['batches']): Promise<void> {
+  const of = columnsIn(batches);
   await tx.query(
     `insert into lockgate.fetch_batch (run_id, number, entries, hand_id)
-     select $1, number, entries, case when mine then $2::uuid end
-       from unnest($3::int[], $4::jsonb[], $5::boolean[]) as row (number, entries, mine)`,
+     select $1, number, entries::json, case when mine then $2::uuid end
+       from unnest($3::int[], $4::text[], $5::boolean[]) as row (number, entries, mine)`,
     [
       run.id,
       run.hand,
-      batches.map(({ number }) => number),
-      batches.map(({ entries }) => JSON.stringify(entries)),
-      batches.map(({ mine }) => mine),
+      of('int', ({ number }) => number),
+      of('text', ({ entries }) => JSON.stringify(entries)),
+      of('boolean', ({ mine }) => mine),
     ],
   );
   // Numbers may be left out: parts of a listing take them side by side.
@@ -109,7 +110,7 @@ async function mark(tx: Queryable, run: OwnedRun, column: 'missing_run' | 'seen_
   await tx.query(`update lockgate.document set ${column} = $2 where source_id = $1 and key = any($3)`, [
     run.sourceId,
     run.id,
-    keys,
+    new Column('text', keys),
   ]);
 }
 

@@ -251,6 +251,6 @@ export async function moveSource(db: Database, source: SourceRecord, collectionI
   });
 }
 
-export async function removeSource(db: Queryable, id: string): Promise<void> {
-  await db.query('delete from lockgate.source where id = $1', [id]);
+export async function removeSource(db: Database, id: string): Promise<void> {
+  await db.transaction((tx) => tx.query('delete from lockgate.source where id = $1', [id]));
 }

@@ -1,3 +1,32 @@
+/** What a value of a column is here: a time in milliseconds since 1970, bytes in hex. */
+export interface ColumnValues {
+  text: string;
+  bytea: string;
+  boolean: boolean;
+  int: number;
+  bigint: number;
+  timestamptz: number;
+}
+export type ColumnType = keyof ColumnValues;
+export type ColumnValue<T extends ColumnType> = ColumnValues[T];
+
+/** A parameter of thousands of values, for a statement that has `$1::text[]` and the like. */
+export class Column<T extends ColumnType = ColumnType> {
+  readonly type: T;
+  readonly values: readonly (ColumnValue<T> | null)[];
+
+  constructor(type: T, values: readonly (ColumnValue<T> | null)[]) {
+    this.type = type;
+    this.values = values;
+  }
+}
+
+/** Makes columns of what rows have. */
+export function columnsIn<Row>(rows: readonly Row[]) {
+  return <T extends ColumnType>(type: T, of: (row: Row) => ColumnValue<T> | null): Column<T> =>
+    new Column(type, rows.map(of));
+}
+
 export interface Queryable {
   /** The rows. `bigint` columns come as numbers: every one of ours is below 2^53. */
   query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;

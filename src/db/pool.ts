@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import pg from 'pg';
-import type { Database, Queryable } from '../contract/database.ts';
+import { Column, type Database, type Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
-import { arrayText } from './array-text.ts';
+import { binaryArray } from './binary-array.ts';
 
 /** Connections of one process to PostgreSQL. */
 export interface OpenDatabase extends Database, AsyncDisposable {}
@@ -53,7 +53,7 @@ function rowsOf<Row>(result: pg.QueryResult | pg.QueryResult[]): Row[] {
 }
 
 function asParameter(value: unknown): unknown {
-  return Array.isArray(value) ? (arrayText(value) ?? value) : value;
+  return value instanceof Column ? binaryArray(value) : value;
 }
 
 /** The pool of the current login, and those of earlier ones while they are in use. */

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { readChanges } from '../../src/collections/changes.ts';
-import { createCollection } from '../../src/collections/collections.ts';
+import { createCollection, removeCollection } from '../../src/collections/collections.ts';
 import { takeRun } from '../../src/collections/hands.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
 import { requestRun } from '../../src/collections/runs.ts';
-import { addSource } from '../../src/collections/sources.ts';
+import { addSource, removeSource } from '../../src/collections/sources.ts';
 import type { Database } from '../../src/contract/database.ts';
 import type { Outcome, RunStore } from '../../src/contract/run.ts';
 import { freshDatabase } from '../database.ts';
@@ -37,7 +37,7 @@ async function openSourceRun(db: Database, collectionId: string) {
       collectionId,
     });
   };
-  return { runId, take };
+  return { runId, sourceId: source.id, take };
 }
 
 test('a worker that has lost its run can write nothing any more', async () => {
@@ -128,4 +128,36 @@ test('a commit that fails half-way leaves neither documents nor changes nor coun
   expect(await readChanges(db, collection.id, 0, 10)).toEqual([]);
   const [run] = await db.query('select added, bytes from lockgate.run where id = $1', [runId]);
   expect(run).toEqual({ added: 0, bytes: 0 });
+});
+
+test('a source or a collection that is removed while hands commit takes everything along', async () => {
+  await using db = await freshDatabase();
+  for (let n = 0; n < 20; n++) {
+    const collection = await createCollection(db, 'default', `c${n}`);
+    const runs = await Promise.all(['a', 'b'].map(() => openSourceRun(db, collection.id)));
+    const hands = await Promise.all(runs.map(({ take }) => take()));
+    const commits = hands.flatMap((hand) =>
+      ['x', 'y', 'z'].map((name) =>
+        hand.commit(
+          [...Array(40).keys()].map((i) => stored(`${name}${i}`)),
+          [],
+        ),
+      ),
+    );
+    const sourceId = runs[0]?.sourceId ?? '';
+    const removal = n % 2 === 0 ? removeCollection(db, collection.id) : removeSource(db, sourceId);
+    const [outcomes] = await Promise.all([Promise.allSettled(commits), removal]);
+    for (const outcome of outcomes)
+      if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'run_lost' });
+  }
+  expect(
+    await db.query(
+      'select 1 from lockgate.document d where not exists (select 1 from lockgate.source s where s.id = d.source_id)',
+    ),
+  ).toEqual([]);
+  expect(
+    await db.query(
+      'select 1 from lockgate.change c where not exists (select 1 from lockgate.collection o where o.id = c.collection_id)',
+    ),
+  ).toEqual([]);
 });
