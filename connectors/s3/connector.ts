@@ -64,7 +64,7 @@ function open(credential: Secret<S3Credential>, location: S3Location, runtime: R
   return source;
 }
 
-async function read(
+function read(
   client: RegionalClient,
   { bucket }: S3Location,
   options: Partial<GetObjectCommandInput>,
@@ -72,12 +72,9 @@ async function read(
   range: ByteRange | undefined,
   signal: AbortSignal,
 ): Promise<Content> {
-  return client.send(async ({ wire, s3 }) => {
-    const ask = wire
-      ? () => readByWire(wire, entry, range, signal)
-      : () => readBySdk(s3, bucket, options, entry, range, signal);
-    return ask();
-  });
+  return client.send(({ wire, s3 }) =>
+    wire ? readByWire(wire, entry, range, signal) : readBySdk(s3, bucket, options, entry, range, signal),
+  );
 }
 
 /** The listed version or nothing. A listing without ETags leaves only the length to go by. */
@@ -95,7 +92,8 @@ async function readByWire(
   const headers: [string, string][] = [];
   if (condition) headers.push(['if-match', condition]);
   if (range) headers.push(['range', rangeOf(range)]);
-  const request = await wire.requestFor({ key: entry.key, headers });
+  const asked = wire.requestFor({ key: entry.key, headers });
+  const request = asked instanceof Promise ? await asked : asked;
   const statedIn = (said: AnswerHeaders) => {
     const stated = statedBy(said);
     return { checksums: checksumsOf(stated), assert: () => assertVersion(stated, entry) };

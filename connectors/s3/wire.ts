@@ -12,8 +12,8 @@ import { encoded, type Headers, type Keys, Signer } from './signing.ts';
  */
 export interface Wire {
   readonly requests: Requests;
-  /** Signs. */
-  requestFor(asked: WireRequest): Promise<RawRequest>;
+  /** Signs; a promise where the credential has to be asked for. */
+  requestFor(asked: WireRequest): RawRequest | Promise<RawRequest>;
   /** False once a page was of a form that only the SDK can read. */
   listsPlainly: boolean;
 }
@@ -54,9 +54,14 @@ export async function openWire(
 ): Promise<Wire | null> {
   const prepared = await prepare(client, bucket, options, clock);
   if (!prepared) return null;
+  const keys = new CurrentKeys(client, clock.now);
   return {
     requests: new Requests(prepared.origin, lookup, refusal),
-    requestFor: (asked) => requestFor(client, prepared, asked),
+    requestFor: (asked) => {
+      const known = keys.known;
+      if (known || !prepared.signer) return requestFor(prepared, asked, known);
+      return keys.ask().then((found) => requestFor(prepared, asked, found));
+    },
     listsPlainly: true,
   };
 }
@@ -106,11 +111,11 @@ async function prepare(
   };
 }
 
-async function requestFor(
-  client: S3Client,
+function requestFor(
   { host, path: base, signer, headers: common }: Prepared,
   { key, query = [], headers = [] }: WireRequest,
-): Promise<RawRequest> {
+  keys: Secret<Keys> | null,
+): RawRequest {
   const path = key === null ? base : base + key.split('/').map(encoded).join('/');
   const asked = query
     .map(([name, value]) => `${encoded(name)}=${encoded(value)}`)
@@ -118,13 +123,35 @@ async function requestFor(
     .join('&');
   const fitting = key === null ? common.filter(([name]) => !OF_OBJECTS.test(name)) : common;
   const all: [string, string][] = [['host', host], ...fitting, ...headers];
-  const signed = signer ? signer.sign(await keysOf(client), path, asked, all) : (all.flat() as Headers);
+  const signed = signer && keys ? signer.sign(keys, path, asked, all) : (all.flat() as Headers);
   return { path: asked === '' ? path : `${path}?${asked}`, headers: signed };
 }
 
-/** As the SDK's provider has them: it keeps them, and fetches new ones before they end. */
-async function keysOf(client: S3Client): Promise<Secret<Keys>> {
-  return new Secret<Keys>(await client.config.credentials());
+/** For how long keys are used before the SDK's provider is asked again. It keeps them, and fetches new ones minutes before they end. */
+const KEYS_MS = 1000;
+
+class CurrentKeys {
+  readonly #client: S3Client;
+  readonly #now: () => number;
+  #keys: Secret<Keys> | null = null;
+  #until = 0;
+
+  constructor(client: S3Client, now: () => number) {
+    this.#client = client;
+    this.#now = now;
+  }
+
+  /** Null: they have to be asked for. */
+  get known(): Secret<Keys> | null {
+    return this.#now() < this.#until ? this.#keys : null;
+  }
+
+  async ask(): Promise<Secret<Keys>> {
+    const keys = new Secret<Keys>(await this.#client.config.credentials());
+    this.#keys = keys;
+    this.#until = this.#now() + KEYS_MS;
+    return keys;
+  }
 }
 
 /** An error as the SDK would throw it: its code, its status, its headers, and where the bucket is. */

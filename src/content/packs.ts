@@ -61,8 +61,20 @@ export class Packs {
     this.#index = index;
   }
 
+  /** Keeps bytes in memory until they are committed or discarded; null: they are too many for that, or being written. */
+  keep(bytes: Uint8Array, sha256: string): StagedContent | null {
+    const pending = this.#pending.get(sha256);
+    if (bytes.length > AHEAD_BYTES || pending?.written) return null;
+    if (pending) pending.uses++;
+    else this.#pending.set(sha256, { sha256, size: bytes.length, uses: 1, bytes, place: null, written: null });
+    if (pending) giveBack(bytes);
+    return { sha256, size: bytes.length, handle: HANDLE, inMemory: true };
+  }
+
   /** Keeps the bytes, in memory or behind those of others, until they are committed or discarded. */
   async stage(bytes: Uint8Array, sha256: string): Promise<StagedContent> {
+    const kept = this.keep(bytes, sha256);
+    if (kept) return kept;
     let pending = this.#pending.get(sha256);
     if (pending) {
       pending.uses++;
@@ -70,7 +82,7 @@ export class Packs {
     } else {
       pending = { sha256, size: bytes.length, uses: 1, bytes, place: null, written: null };
       this.#pending.set(sha256, pending);
-      if (bytes.length > AHEAD_BYTES) pending.written = this.#writeAhead(pending);
+      pending.written = this.#writeAhead(pending);
     }
     try {
       await pending.written;

@@ -13,25 +13,39 @@ import { PagedFile } from './paged-file.ts';
  * Writes a body to a file of its own in the folder, and hashes it on the way; one that is small goes to the packs where there are
  * some. When it throws, nothing is left behind.
  */
-export async function stage(
+export function stage(
   staging: string,
   body: AsyncIterable<Uint8Array> | Uint8Array,
   signal: AbortSignal,
   packs: Packs | null = null,
 ): Promise<StagedContent> {
-  if (body instanceof Uint8Array) {
-    return packs && body.length <= PACKED_BYTES
-      ? orUnwritable(staging, packs.stage(body, await sha256Of(body)))
-      : stageStream(staging, [body], signal);
+  if (!(body instanceof Uint8Array)) {
+    return packs ? stageUnknown(staging, body, signal, packs) : stageStream(staging, body, signal);
   }
-  if (!packs) return stageStream(staging, body, signal);
+  return packs && body.length <= PACKED_BYTES ? stageSmall(staging, body, packs) : stageStream(staging, [body], signal);
+}
+
+function stageSmall(staging: string, bytes: Uint8Array, packs: Packs): Promise<StagedContent> {
+  const sha256 = sha256Of(bytes);
+  if (typeof sha256 !== 'string') return sha256.then((hash) => orUnwritable(staging, packs.stage(bytes, hash)));
+  const staged = packs.keep(bytes, sha256);
+  return staged ? Promise.resolve(staged) : orUnwritable(staging, packs.stage(bytes, sha256));
+}
+
+/** Of a body whose length shows when it ends. */
+async function stageUnknown(
+  staging: string,
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  packs: Packs,
+): Promise<StagedContent> {
   const chunks = body[Symbol.asyncIterator]();
   const begun: Uint8Array[] = [];
   for (let bytes = 0; bytes <= PACKED_BYTES && !signal.aborted; ) {
     const next = await chunks.next();
     if (next.done) {
       const whole = begun.length === 1 ? (begun[0] as Uint8Array) : Buffer.concat(begun);
-      return orUnwritable(staging, packs.stage(whole, await sha256Of(whole)));
+      return stageSmall(staging, whole, packs);
     }
     begun.push(next.value);
     bytes += next.value.length;

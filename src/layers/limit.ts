@@ -1,6 +1,9 @@
 import type { Clock, Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 
+/** Gives a place back, with how it went. */
+type Release = (outcome: 'ok' | 'throttled' | 'other') => void;
+
 export const MIN_CONCURRENCY = 1;
 export const INITIAL_CONCURRENCY = 16;
 export const MAX_CONCURRENCY = 64;
@@ -35,20 +38,27 @@ export class AdaptiveLimit {
     return this.#active;
   }
 
-  /** Resolves with the function that gives the place back; it may be called more than once. */
-  async acquire(signal: AbortSignal): Promise<(outcome: 'ok' | 'throttled' | 'other') => void> {
+  /** The function that gives the place back, or a promise of it; it may be called more than once. */
+  acquire(signal: AbortSignal): Release | Promise<Release> {
+    return this.#isFree && !signal.aborted ? this.#place() : this.#awaited(signal);
+  }
+
+  get #isFree(): boolean {
+    return this.#active < this.#allowed && this.#pausedUntil <= this.#clock.now();
+  }
+
+  async #awaited(signal: AbortSignal): Promise<Release> {
     for (;;) {
       signal.throwIfAborted();
+      if (this.#isFree) return this.#place();
       const pause = this.#pausedUntil - this.#clock.now();
-      if (pause > 0) {
-        await this.#clock.sleep(pause, signal);
-      } else if (this.#active < this.#allowed) {
-        this.#active++;
-        break;
-      } else {
-        await this.#turn(signal);
-      }
+      if (pause > 0) await this.#clock.sleep(pause, signal);
+      else await this.#turn(signal);
     }
+  }
+
+  #place(): Release {
+    this.#active++;
     let held = true;
     return (outcome) => {
       if (!held) return;
@@ -129,8 +139,6 @@ export function withLimit(source: Source, limit: AdaptiveLimit): Source {
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }
-
-type Release = Awaited<ReturnType<AdaptiveLimit['acquire']>>;
 
 async function* holding(body: AsyncIterable<Uint8Array>, release: Release, limit: AdaptiveLimit) {
   try {

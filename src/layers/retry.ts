@@ -27,12 +27,17 @@ export const DEFAULT_RETRY: RetryPolicy = {
  * ranges, and is only then given up; each byte that arrives starts the count anew.
  */
 export function withRetry(source: Source, ranges: boolean, clock: Clock, policy: RetryPolicy = DEFAULT_RETRY): Source {
-  const again = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
-    const patience = new Patience(policy, clock);
+  const again = async <T, R = T>(
+    signal: AbortSignal,
+    call: () => Promise<T>,
+    as: (answer: T) => R = (answer) => answer as unknown as R,
+  ): Promise<R> => {
+    let patience: Patience | null = null;
     for (;;) {
       try {
-        return await call();
+        return as(await call());
       } catch (error) {
+        patience ??= new Patience(policy, clock);
         await patience.pause(error, signal);
       }
     }
@@ -40,10 +45,13 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
   return {
     check: (signal) => source.check(signal),
     listPage: (position, signal) => again(signal, () => source.listPage(position, signal)),
-    read: async (entry, range, signal) => {
-      const first = await again(signal, () => source.read(entry, range, signal));
-      return ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first;
-    },
+    read: (entry, range, signal) =>
+      again(
+        signal,
+        () => source.read(entry, range, signal),
+        (first) =>
+          ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first,
+      ),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 

@@ -13,24 +13,26 @@ export function withTimeout(source: Source, timeoutMs: number = CALL_TIMEOUT_MS)
       deadline(followers, 'list', timeoutMs, signal, (inner) => source.listPage(position, inner)),
     read: async (entry, range, signal) => {
       const stop = followers.of(signal);
-      const inner = stop.signal;
-      const guard = async <T>(work: Promise<T>): Promise<T> => {
-        try {
-          return await raceTimeout('read', timeoutMs, work);
-        } catch (error) {
-          stop.abort();
-          followers.release(stop);
-          throw error;
-        }
-      };
-      const content = await guard(source.read(entry, range, inner));
-      if (!content.whole)
-        return { ...content, body: watched(content.body, guard, stop, () => followers.release(stop)) };
-      followers.release(stop);
-      return content;
+      try {
+        const content = await within('read', timeoutMs, source.read(entry, range, stop.signal));
+        if (!content.whole) return { ...content, body: watched(content.body, timeoutMs, stop, followers) };
+        followers.release(stop, 'again');
+        return content;
+      } catch (error) {
+        stop.abort();
+        followers.release(stop);
+        throw error;
+      }
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
+}
+
+/** The controllers that follow one signal. */
+interface Following {
+  readonly active: Set<AbortController>;
+  /** Those that nobody has any more, and that did not abort: making one costs more than all else that is done for a small object here. */
+  readonly idle: AbortController[];
 }
 
 /**
@@ -38,46 +40,51 @@ export function withTimeout(source: Source, timeoutMs: number = CALL_TIMEOUT_MS)
  * signal of thousands of calls.
  */
 class Followers {
-  readonly #bySignal = new WeakMap<AbortSignal, Set<AbortController>>();
-  readonly #sets = new WeakMap<AbortController, Set<AbortController>>();
+  readonly #bySignal = new WeakMap<AbortSignal, Following>();
+  readonly #byController = new WeakMap<AbortController, Following>();
 
   of(signal: AbortSignal): AbortController {
-    const controller = new AbortController();
     if (signal.aborted) {
+      const controller = new AbortController();
       controller.abort(signal.reason);
       return controller;
     }
-    let set = this.#bySignal.get(signal);
-    if (!set) {
-      const made = new Set<AbortController>();
-      signal.addEventListener('abort', () => {
-        for (const each of made) each.abort(signal.reason);
-        made.clear();
-      });
-      this.#bySignal.set(signal, made);
-      set = made;
-    }
-    set.add(controller);
-    this.#sets.set(controller, set);
+    const following = this.#bySignal.get(signal) ?? this.#follow(signal);
+    const used = following.idle.pop();
+    const controller = used ?? new AbortController();
+    if (!used) this.#byController.set(controller, following);
+    following.active.add(controller);
     return controller;
   }
 
-  release(controller: AbortController): void {
-    this.#sets.get(controller)?.delete(controller);
+  #follow(signal: AbortSignal): Following {
+    const following: Following = { active: new Set(), idle: [] };
+    signal.addEventListener('abort', () => {
+      for (const each of following.active) each.abort(signal.reason);
+      following.active.clear();
+    });
+    this.#bySignal.set(signal, following);
+    return following;
+  }
+
+  /** `again`: whoever had it is done with it. */
+  release(controller: AbortController, use?: 'again'): void {
+    const following = this.#byController.get(controller);
+    if (following?.active.delete(controller) && use && !controller.signal.aborted) following.idle.push(controller);
   }
 }
 
 async function* watched(
   body: AsyncIterable<Uint8Array>,
-  guard: <T>(work: Promise<T>) => Promise<T>,
+  timeoutMs: number,
   stop: AbortController,
-  release: () => void,
+  followers: Followers,
 ) {
   const chunks = body[Symbol.asyncIterator]();
   let finished = false;
   try {
     for (;;) {
-      const next = await guard(chunks.next());
+      const next = await within('read', timeoutMs, chunks.next());
       if (next.done) {
         finished = true;
         return;
@@ -85,7 +92,7 @@ async function* watched(
       yield next.value;
     }
   } finally {
-    release();
+    followers.release(stop);
     // A reader that leaves early frees the connection. Not awaited: a stalled body would never answer.
     if (!finished) {
       stop.abort();
@@ -103,7 +110,7 @@ async function deadline<T>(
 ): Promise<T> {
   const stop = followers.of(signal);
   try {
-    return await raceTimeout(operation, timeoutMs, call(stop.signal));
+    return await within(operation, timeoutMs, call(stop.signal));
   } catch (error) {
     stop.abort();
     throw error;
@@ -112,17 +119,21 @@ async function deadline<T>(
   }
 }
 
-async function raceTimeout<T>(operation: 'check' | 'list' | 'read', timeoutMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+/** What comes later than that is of no interest. */
+function within<T>(operation: 'check' | 'list' | 'read', timeoutMs: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
       reject(new ConnectorError('timeout', `No answer within ${timeoutMs} ms.`, { operation, retryable: true }));
     }, timeoutMs);
+    work.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-    work.catch(() => undefined);
-  }
 }

@@ -31,11 +31,16 @@ function isTaken(): boolean {
 const NOBODY = new ProxyTracerProvider().getDelegate();
 
 /** Does something as a span, where traces are wished for; costs nothing elsewhere. `note` adds what is known later. */
-export async function traced<T>(
+export function traced<T>(what: Traced, work: (note: (more: TraceAttributes) => void) => Promise<T>): Promise<T> {
+  return isTaken() ? spanned(what, work) : work(ignore);
+}
+
+function ignore(): void {}
+
+async function spanned<T>(
   { name, kind, attributes, headers }: Traced,
   work: (note: (more: TraceAttributes) => void) => Promise<T>,
 ): Promise<T> {
-  if (!isTaken()) return work(() => undefined);
   const parent = headers ? propagation.extract(context.active(), headers) : context.active();
   const span = trace
     .getTracer('lockgate')

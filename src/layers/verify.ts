@@ -25,7 +25,8 @@ export function withVerification(source: Source): Source {
       const content = await source.read(entry, range, signal);
       if (range || content.made) return content;
       if (!content.whole || content.rewrittenSize !== undefined) return withVerifiedBody(content, entry);
-      await assertWhole(content, content.whole, entry);
+      const pending = assertWhole(content, content.whole, entry);
+      if (pending) await pending;
       return content;
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
@@ -43,19 +44,24 @@ function assertSizes(entries: readonly { readonly size: number }[]): void {
   }
 }
 
-/** Throws what `verified` would, before anything is read. */
-async function assertWhole({ checksums }: Content, whole: Uint8Array, entry: Entry): Promise<void> {
+/** Throws what `verified` would, before anything is read; at once where it can. */
+function assertWhole({ checksums }: Content, whole: Uint8Array, entry: Entry): Promise<void> | undefined {
   if (whole.length !== entry.size) throw wrongSize(whole.length, entry);
   const algorithm = PREFERENCE.find((name) => checksums[name] !== undefined);
-  if (!algorithm) return;
-  let hex: string;
-  if (algorithm === 'sha256' || algorithm === 'sha1' || algorithm === 'md5') hex = hash(algorithm, whole);
-  else {
-    const checksum = await accumulator(algorithm);
-    checksum.update(whole);
-    hex = await checksum.hex();
-  }
-  if (hex !== checksums[algorithm]?.toLowerCase()) throw wrongChecksum(algorithm);
+  if (!algorithm) return undefined;
+  const assert = (hex: string) => {
+    if (hex !== checksums[algorithm]?.toLowerCase()) throw wrongChecksum(algorithm);
+  };
+  if (algorithm !== 'sha256' && algorithm !== 'sha1' && algorithm !== 'md5')
+    return checksumOf(algorithm, whole).then(assert);
+  assert(hash(algorithm, whole));
+  return undefined;
+}
+
+async function checksumOf(algorithm: ChecksumAlgorithm, whole: Uint8Array): Promise<string> {
+  const checksum = await accumulator(algorithm);
+  checksum.update(whole);
+  return checksum.hex();
 }
 
 function withVerifiedBody(content: Content, entry: Entry): Content {

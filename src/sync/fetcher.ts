@@ -121,7 +121,7 @@ export class Fetcher {
       this.#next++;
       const bytes = Math.min(next.entry.size, WHOLE_BYTES);
       this.#readingBytes += bytes;
-      const work = this.#settle(next.entry, next.batch).finally(() => {
+      const work: Promise<void> = this.#settle(next.entry, next.batch).then(() => {
         this.#running.delete(work);
         this.#readingBytes -= bytes;
         this.#fill();
@@ -132,28 +132,29 @@ export class Fetcher {
     }
   }
 
+  /** Never rejects. */
   async #settle(entry: Entry, batch: number): Promise<void> {
-    try {
-      this.#committer.add(batch, await this.#fetch(entry));
-    } catch (error) {
-      this.#onFatal(error);
-    }
-  }
-
-  /** The outcome of one entry; throws what concerns the whole run. */
-  async #fetch(entry: Entry): Promise<Outcome> {
     try {
       const outcome = await this.#store(entry);
       this.#awayInARow = 0;
-      return outcome;
+      this.#committer.add(batch, outcome);
     } catch (error) {
-      this.#signal.throwIfAborted();
-      if (!(error instanceof ConnectorError) || FATAL.includes(error.code)) throw error;
-      this.#awayInARow = AWAY.includes(error.code) ? this.#awayInARow + 1 : 0;
-      if (this.#awayInARow >= this.#limits.unavailableInARow) throw error;
-      const { code, message } = describeError(error);
-      return { kind: 'failed', entry, code, message };
+      try {
+        this.#committer.add(batch, this.#failed(entry, error));
+      } catch (fatal) {
+        this.#onFatal(fatal);
+      }
     }
+  }
+
+  /** The outcome of an entry that could not be fetched; throws what concerns the whole run. */
+  #failed(entry: Entry, error: unknown): Outcome {
+    this.#signal.throwIfAborted();
+    if (!(error instanceof ConnectorError) || FATAL.includes(error.code)) throw error;
+    this.#awayInARow = AWAY.includes(error.code) ? this.#awayInARow + 1 : 0;
+    if (this.#awayInARow >= this.#limits.unavailableInARow) throw error;
+    const { code, message } = describeError(error);
+    return { kind: 'failed', entry, code, message };
   }
 
   /** Content that is not what was listed is fetched once more; then it is kept, with a warning. */
