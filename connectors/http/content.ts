@@ -1,3 +1,4 @@
+import { giveBack } from '../../src/contract/chunk-pool.ts';
 import type { ByteRange, Content, Entry } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { assertRange, bodyOf } from '../../src/contract/object-store.ts';
@@ -31,10 +32,15 @@ export async function readContent(
 ): Promise<Content> {
   if (!range && entry.size <= WHOLE_BYTES) {
     const { headers, body } = await requests.whole(request, entry.size, signal);
-    const { checksums, assert } = statedIn(headers);
-    assert?.();
-    if (body.length < entry.size) throw truncated(body.length, entry.size);
-    return { ...typeIn(headers), checksums, body: once(body), whole: body };
+    try {
+      const { checksums, assert } = statedIn(headers);
+      assert?.();
+      if (body.length < entry.size) throw truncated(body.length, entry.size);
+      return { ...typeIn(headers), checksums, body: once(body), whole: body };
+    } catch (error) {
+      giveBack(body);
+      throw error;
+    }
   }
   const { headers, body } = await requests.stream(request, signal);
   try {
@@ -48,8 +54,13 @@ export async function readContent(
   }
 }
 
-async function* once(body: Buffer): AsyncIterable<Uint8Array> {
-  yield body;
+/** Seldom asked for: who finds the body whole takes that. */
+function once(body: Buffer): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]: async function* () {
+      yield body;
+    },
+  };
 }
 
 function typeIn(headers: AnswerHeaders): { contentType?: string } {

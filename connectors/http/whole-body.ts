@@ -1,10 +1,10 @@
-import { CHUNK_BYTES, giveBack, takeChunk } from '../../src/contract/chunk-pool.ts';
+import { CHUNK_BYTES, giveBack, takeChunk, takePiece } from '../../src/contract/chunk-pool.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Flow, Head, Receiver } from './messages.ts';
 
 /** No refusal is longer. */
 export const ERROR_BYTES = 64 * 1024;
-/** A body that is larger than this, and known to fit, is put into a chunk of the pool. */
+/** A body that is larger than this, and known to fit, has a chunk of the pool for itself. */
 const POOLED_BYTES = CHUNK_BYTES / 2;
 
 /** An answer that is read into one buffer. One that is longer than `atMost`, or than a refusal may be, is cut off with an error. */
@@ -34,12 +34,12 @@ export class WholeBody implements Receiver {
     this.#flow = flow;
     if (head.status >= 300) this.#limit = ERROR_BYTES;
     const stated = Number(head.headers['content-length'] ?? 0);
-    if (head.status < 300 && stated > POOLED_BYTES && stated <= Math.min(this.#atMost, CHUNK_BYTES))
-      this.#place ??= takeChunk();
+    if (head.status < 300 && stated <= Math.min(this.#atMost, CHUNK_BYTES))
+      this.#place ??= stated > POOLED_BYTES ? takeChunk() : takePiece(stated);
   }
 
   room(): Buffer | null {
-    return this.#place && this.#length < CHUNK_BYTES ? this.#place.subarray(this.#length) : null;
+    return this.#place && this.#length < this.#place.length ? this.#place.subarray(this.#length) : null;
   }
 
   filled(bytes: number): boolean {
@@ -54,7 +54,7 @@ export class WholeBody implements Receiver {
     const placed = room ? bytes.copy(room) : 0;
     if (placed < bytes.length) {
       const rest = bytes.subarray(placed);
-      this.#pieces.push(isLent ? copyOf(rest) : rest);
+      this.#pieces.push(isLent ? Buffer.from(rest) : rest);
     }
     return this.filled(bytes.length);
   }
@@ -73,23 +73,6 @@ export class WholeBody implements Receiver {
     this.#place = null;
     this.#done.reject(error);
   }
-}
-
-/** Copies of small bodies lie together: each with memory of its own would have the collector run all the time. */
-const SLAB_BYTES = 256 * 1024;
-let slab = Buffer.alloc(0);
-let used = 0;
-
-function copyOf(bytes: Buffer): Buffer {
-  if (bytes.length > SLAB_BYTES / 4) return Buffer.from(bytes);
-  if (used + bytes.length > slab.length) {
-    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    used = 0;
-  }
-  const copy = slab.subarray(used, used + bytes.length);
-  bytes.copy(copy);
-  used += bytes.length;
-  return copy;
 }
 
 function tooLong(bytes: number): ConnectorError {

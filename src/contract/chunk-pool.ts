@@ -53,10 +53,61 @@ export function takeChunk(): Buffer {
   return Buffer.from(memory, at, CHUNK_BYTES);
 }
 
-/** The memory of a chunk, or of a part of one, is free for others. Does nothing with what was not lent out. */
+/** A chunk of which small bodies have a piece each; it is given back when all of them were. */
+interface Divided extends Place {
+  /** Where those pieces begin that are lent out. */
+  readonly pieces: Set<number>;
+  used: number;
+}
+
+/** By block, and by where in it they begin. */
+const divided = new WeakMap<ArrayBufferLike, Map<number, Divided>>();
+let dividing: Divided | null = null;
+
+/**
+ * Memory for a small body; null: the pool has none. With memory of its own for each, the collector had to run for bodies alone. Like a
+ * chunk it is given back; what lies beside it belongs to others.
+ */
+export function takePiece(bytes: number): Buffer | null {
+  if (bytes === 0 || bytes > CHUNK_BYTES) return null;
+  if (!dividing || dividing.used + bytes > CHUNK_BYTES) dividing = divide();
+  if (!dividing) return null;
+  const at = dividing.at + dividing.used;
+  dividing.used += bytes;
+  dividing.pieces.add(at);
+  return Buffer.from(dividing.memory, at, bytes);
+}
+
+function divide(): Divided | null {
+  const before = dividing;
+  dividing = null;
+  if (before) joinAgain(before);
+  const { buffer: memory, byteOffset: at } = takeChunk();
+  if (!lent.has(memory)) return null;
+  const chunk: Divided = { memory, at, pieces: new Set(), used: 0 };
+  const inBlock = divided.get(memory) ?? new Map<number, Divided>();
+  divided.set(memory, inBlock.set(at, chunk));
+  return chunk;
+}
+
+function joinAgain(chunk: Divided): void {
+  if (chunk === dividing || chunk.pieces.size > 0) return;
+  const { memory, at } = chunk;
+  if (divided.get(memory)?.delete(at) && lent.get(memory)?.delete(at)) free.push({ memory, at });
+}
+
+/** The memory of a piece, of a chunk, or of a part of one, is free for others. Does nothing with what was not lent out. */
 export function giveBack(chunk: Uint8Array): void {
-  const at = chunk.byteOffset - (chunk.byteOffset % CHUNK_BYTES);
-  if (lent.get(chunk.buffer)?.delete(at)) free.push({ memory: chunk.buffer, at });
+  const at = beginOf(chunk);
+  const pieces = divided.get(chunk.buffer)?.get(at);
+  if (pieces) {
+    if (pieces.pieces.delete(chunk.byteOffset)) joinAgain(pieces);
+  } else if (lent.get(chunk.buffer)?.delete(at)) free.push({ memory: chunk.buffer, at });
+}
+
+/** Where the chunk begins in which bytes lie. */
+function beginOf({ byteOffset }: Uint8Array): number {
+  return byteOffset - (byteOffset % CHUNK_BYTES);
 }
 
 /** Whether another thread can see it where it is. */
@@ -66,7 +117,8 @@ export function isShared(bytes: Uint8Array): boolean {
 
 /** Whether it begins at a page of the machine's memory, and up to the end of its last page nothing else lies. */
 export function isPaged(bytes: Uint8Array): boolean {
-  return lent.has(bytes.buffer) && bytes.byteOffset % PAGE_BYTES === 0;
+  const isPiece = divided.get(bytes.buffer)?.has(beginOf(bytes)) ?? false;
+  return lent.has(bytes.buffer) && bytes.byteOffset % PAGE_BYTES === 0 && !isPiece;
 }
 
 function addBlock(): void {
@@ -82,6 +134,7 @@ function addBlock(): void {
 function sweep(): void {
   if (!wasTaken) {
     free = [];
+    dividing = null;
     clearInterval(sweeping ?? undefined);
     sweeping = null;
   }

@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import { giveBack } from '../contract/chunk-pool.ts';
 import type { ChecksumAlgorithm, Content, Entry, Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 import { QuickXor } from './quick-xor.ts';
@@ -25,8 +26,13 @@ export function withVerification(source: Source): Source {
       const content = await source.read(entry, range, signal);
       if (range || content.made) return content;
       if (!content.whole || content.rewrittenSize !== undefined) return withVerifiedBody(content, entry);
-      const pending = assertWhole(content, content.whole, entry);
-      if (pending) await pending;
+      try {
+        const pending = assertWhole(content, content.whole, entry);
+        if (pending) await pending;
+      } catch (error) {
+        giveBack(content.whole);
+        throw error;
+      }
       return content;
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),

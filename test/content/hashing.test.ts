@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BodyHash, sha256Of } from '../../src/content/hashing.ts';
 import { stage } from '../../src/content/staging.ts';
-import { CHUNK_BYTES, giveBack, isShared, takeChunk } from '../../src/contract/chunk-pool.ts';
+import { CHUNK_BYTES, giveBack, isPaged, isShared, takeChunk, takePiece } from '../../src/contract/chunk-pool.ts';
 
 const expected = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const signal = new AbortController().signal;
@@ -86,4 +86,37 @@ test('who gives no chunk back gets ordinary memory in the end, which is collecte
   for (const [i, chunk] of again.entries()) chunk.fill(i % 251);
   for (const [i, chunk] of again.entries()) expect(chunk.every((byte) => byte === i % 251)).toBe(true);
   for (const chunk of again) giveBack(chunk);
+});
+
+test('small bodies share a chunk, which is lent again when all of them were given back, and nobody has the memory of another', () => {
+  const held = new Map<Buffer, number>();
+  let random = 7;
+  const next = (below: number) => {
+    random = (random * 48_271) % 0x7fffffff;
+    return random % below;
+  };
+  let most = 0;
+  for (let n = 0; n < 20_000; n++) {
+    if (held.size > 0 && next(100) < (held.size > 1500 ? 80 : 40)) {
+      const [piece, mark] = [...held].at(next(held.size)) as [Buffer, number];
+      expect([piece[0], piece.at(-1)]).toEqual([mark, mark]);
+      held.delete(piece);
+      giveBack(piece);
+      // Whoever gives back twice takes nothing from others.
+      if (next(4) === 0) giveBack(piece);
+    } else {
+      const piece = takePiece(1 + next(next(20) === 0 ? 300_000 : 5000)) as Buffer;
+      expect(isPaged(piece)).toBe(false);
+      held.set(piece, piece.fill(n % 251)[0] as number);
+    }
+    most = Math.max(most, held.size);
+    if (n % 5000 === 0) for (const [piece, mark] of held) expect(piece.every((byte) => byte === mark)).toBe(true);
+  }
+  expect(most).toBeGreaterThan(1000);
+  for (const piece of held.keys()) giveBack(piece);
+  expect(takePiece(0)).toBeNull();
+  // All chunks are whole again: as many as before any piece was taken.
+  const chunks = Array.from({ length: 120 }, takeChunk);
+  expect(chunks.filter(isPaged).length).toBeGreaterThanOrEqual(119);
+  for (const chunk of chunks) giveBack(chunk);
 });
