@@ -36,7 +36,9 @@ export async function readContent(
       const { checksums, assert } = statedIn(headers);
       assert?.();
       if (body.length < entry.size) throw truncated(body.length, entry.size);
-      return { ...typeIn(headers), checksums, body: once(body), whole: body };
+      const contentType = headers['content-type'];
+      const content = { checksums, body: new OnceBody(body), whole: body };
+      return typeof contentType === 'string' && contentType !== '' ? { ...content, contentType } : content;
     } catch (error) {
       giveBack(body);
       throw error;
@@ -55,12 +57,16 @@ export async function readContent(
 }
 
 /** Seldom asked for: who finds the body whole takes that. */
-function once(body: Buffer): AsyncIterable<Uint8Array> {
-  return {
-    [Symbol.asyncIterator]: async function* () {
-      yield body;
-    },
-  };
+class OnceBody implements AsyncIterable<Uint8Array> {
+  readonly #body: Buffer;
+
+  constructor(body: Buffer) {
+    this.#body = body;
+  }
+
+  async *[Symbol.asyncIterator]() {
+    yield this.#body;
+  }
 }
 
 function typeIn(headers: AnswerHeaders): { contentType?: string } {

@@ -9,14 +9,16 @@ export function textOf(origin: URL, { path, headers }: RawRequest): string {
   let own = `\r\nhost: ${origin.host}`;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
-    const line = `${name}: ${headers[i + 1]}`;
-    if (/[\r\n\0]/.test(line)) throw new Error('a request of more than one line');
-    if (/^host$/i.test(name)) own = '';
-    text += `\r\n${line}`;
+    const value = headers[i + 1] as string;
+    if (BREAKS.test(name) || BREAKS.test(value)) throw new Error('a request of more than one line');
+    if (name.length === 4 && /^host$/i.test(name)) own = '';
+    text += `\r\n${name}: ${value}`;
   }
   if (/[\s\0]/.test(path)) throw new Error('a request of more than one line');
   return `${text}${own}\r\n\r\n`;
 }
+
+const BREAKS = /[\r\n\0]/;
 
 /** Null: it is none of HTTP/1.1, or one that says more than is understood here. */
 export function parseHead(text: string): Head | null {

@@ -1,7 +1,7 @@
 import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
 import { ChunkedBody, type Framing, framingOf, parseHead } from './framing.ts';
-import { coded, type Head, type Receiver } from './messages.ts';
+import { coded, type Flow, type Head, type Receiver } from './messages.ts';
 
 /** Of heads, and of bodies that say nothing of their length; used again for every answer. */
 const OWN_BYTES = 64 * 1024;
@@ -12,15 +12,44 @@ const IDLE_MS = 4000;
 /** An answer that is for others to ask for again, who know more of HTTP. */
 export class UnusualAnswer extends Error {}
 
-interface Exchange {
+const NOTHING = Buffer.alloc(0);
+
+/** One request and what has come of its answer. One object does for all who are to be told of something: closures cost as much as the rest. */
+class Exchange implements Flow {
   readonly receiver: Receiver;
-  readonly release: () => void;
   /** What to do when the connection ends before the answer has begun; absent: the receiver hears of it. */
   readonly again: (() => void) | undefined;
   /** Of the head what has come, until it is whole. */
-  head: Buffer | null;
-  framing: Framing;
-  chunks: ChunkedBody | null;
+  head: Buffer | null = NOTHING;
+  framing: Framing = 0;
+  chunks: ChunkedBody | null = null;
+  readonly #lane: Lane;
+  readonly #signal: AbortSignal;
+
+  constructor(lane: Lane, receiver: Receiver, signal: AbortSignal, again: (() => void) | undefined) {
+    this.#lane = lane;
+    this.receiver = receiver;
+    this.#signal = signal;
+    this.again = again;
+    signal.addEventListener('abort', this);
+  }
+
+  /** The signal aborts. */
+  handleEvent(): void {
+    this.#lane.destroy(this.#signal.reason);
+  }
+
+  release(): void {
+    this.#signal.removeEventListener('abort', this);
+  }
+
+  resume(): void {
+    this.#lane.resume(this);
+  }
+
+  stop(reason: unknown): void {
+    this.#lane.stop(this, reason);
+  }
 }
 
 /**
@@ -64,14 +93,19 @@ export class Lane {
 
   /** Sends a request, whose answer the receiver has; or `again`, when the connection ends before that has begun. Only when it is idle. */
   ask(text: string, receiver: Receiver, signal: AbortSignal, again?: () => void): void {
-    const abort = () => this.destroy(signal.reason);
-    const release = () => signal.removeEventListener('abort', abort);
-    this.#exchange = { receiver, release, again, head: Buffer.alloc(0), framing: 0, chunks: null };
+    this.#exchange = new Exchange(this, receiver, signal, again);
     if (this.#isConnected) this.#socket.setTimeout(0);
     this.#socket.ref();
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) return this.destroy(signal.reason);
     this.#socket.write(text, 'latin1');
+  }
+
+  resume(exchange: Exchange): void {
+    if (this.#exchange === exchange) this.#socket.resume();
+  }
+
+  stop(exchange: Exchange, reason: unknown): void {
+    if (this.#exchange === exchange) this.destroy(reason);
   }
 
   destroy(reason?: unknown): void {
@@ -111,7 +145,7 @@ export class Lane {
       this.destroy();
       return false;
     }
-    if (this.#target !== this.#own) return this.#counted(exchange, bytes, (wanted) => exchange.receiver.filled(wanted));
+    if (this.#target !== this.#own) return this.#counted(exchange, bytes, null);
     const came = this.#own.subarray(0, bytes);
     return exchange.head ? this.#readHead(exchange, exchange.head, came) : this.#readBody(exchange, came);
   }
@@ -133,21 +167,14 @@ export class Lane {
     exchange.framing = framing;
     exchange.chunks = framing === 'chunked' ? new ChunkedBody() : null;
     this.#idleMs = idleTimeOf(head);
-    exchange.receiver.begin(head, {
-      resume: () => {
-        if (this.#exchange === exchange) this.#socket.resume();
-      },
-      stop: (reason) => {
-        if (this.#exchange === exchange) this.destroy(reason);
-      },
-    });
+    exchange.receiver.begin(head, exchange);
     // Who hears how it begins may have had enough.
     return this.#exchange === exchange && this.#readBody(exchange, bytes.subarray(end + 4));
   }
 
   #readBody(exchange: Exchange, came: Buffer): boolean {
     const { receiver, chunks } = exchange;
-    if (!chunks) return this.#counted(exchange, came.length, (wanted) => receiver.take(came.subarray(0, wanted), true));
+    if (!chunks) return this.#counted(exchange, came.length, came);
     let more = true;
     try {
       const used = chunks.read(came, (data) => {
@@ -162,11 +189,13 @@ export class Lane {
     }
   }
 
-  #counted(exchange: Exchange, bytes: number, hand: (wanted: number) => boolean): boolean {
+  /** Bytes of a body of stated length: those that `came`, or null where they are in their place already. */
+  #counted(exchange: Exchange, bytes: number, came: Buffer | null): boolean {
+    const { receiver } = exchange;
     const left = exchange.framing as number;
     const wanted = Math.min(bytes, left);
     exchange.framing = left - wanted;
-    const more = wanted === 0 || hand(wanted);
+    const more = wanted === 0 || (came ? receiver.take(came.subarray(0, wanted), true) : receiver.filled(wanted));
     if (this.#exchange !== exchange) return false;
     return exchange.framing === 0 ? this.#end(bytes === wanted) : more;
   }
@@ -196,9 +225,19 @@ export class Lane {
   }
 }
 
-/** Zero: the server closes it. */
+/** Zero: the server closes it. Headers of one server say the same again and again. */
 function idleTimeOf({ headers }: Head): number {
-  if (/\bclose\b/i.test(String(headers.connection ?? ''))) return 0;
-  const seconds = /\btimeout=(\d{1,6})\b/i.exec(String(headers['keep-alive'] ?? ''))?.[1];
+  const connection = String(headers.connection ?? '');
+  const keepAlive = String(headers['keep-alive'] ?? '');
+  if (said.connection !== connection || said.keepAlive !== keepAlive)
+    said = { connection, keepAlive, ms: readIdleTime(connection, keepAlive) };
+  return said.ms;
+}
+
+let said = { connection: '', keepAlive: '', ms: IDLE_MS };
+
+function readIdleTime(connection: string, keepAlive: string): number {
+  if (/\bclose\b/i.test(connection)) return 0;
+  const seconds = /\btimeout=(\d{1,6})\b/i.exec(keepAlive)?.[1];
   return seconds === undefined ? IDLE_MS : Math.min(IDLE_MS, Math.max(0, Number(seconds) - 1) * 1000);
 }

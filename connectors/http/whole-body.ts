@@ -10,7 +10,8 @@ const POOLED_BYTES = CHUNK_BYTES / 2;
 /** An answer that is read into one buffer. One that is longer than `atMost`, or than a refusal may be, is cut off with an error. */
 export class WholeBody implements Receiver {
   readonly done: Promise<{ readonly head: Head; readonly body: Buffer }>;
-  readonly #done = Promise.withResolvers<{ readonly head: Head; readonly body: Buffer }>();
+  #resolve!: (answer: { readonly head: Head; readonly body: Buffer }) => void;
+  #reject!: (error: unknown) => void;
   readonly #atMost: number;
   #head: Head | null = null;
   #flow: Flow | null = null;
@@ -24,8 +25,10 @@ export class WholeBody implements Receiver {
   constructor(atMost: number, isPage = false) {
     this.#atMost = atMost;
     this.#limit = atMost;
-    this.done = this.#done.promise;
-    this.done.catch(() => undefined);
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
     if (isPage) this.#place = takeChunk();
   }
 
@@ -60,18 +63,17 @@ export class WholeBody implements Receiver {
   }
 
   end(): void {
+    const head = this.#head as Head;
     const place = this.#place?.subarray(0, this.#length);
-    const all = place ? [place, ...this.#pieces] : this.#pieces;
-    const [only] = all;
-    if (only && all.length === 1) return this.#done.resolve({ head: this.#head as Head, body: only });
-    this.#done.resolve({ head: this.#head as Head, body: Buffer.concat(all) });
+    if (place && this.#pieces.length === 0) return this.#resolve({ head, body: place });
+    this.#resolve({ head, body: Buffer.concat(place ? [place, ...this.#pieces] : this.#pieces) });
     if (place) giveBack(place);
   }
 
   fail(error: unknown): void {
     if (this.#place) giveBack(this.#place);
     this.#place = null;
-    this.#done.reject(error);
+    this.#reject(error);
   }
 }
 

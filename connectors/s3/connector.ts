@@ -124,13 +124,11 @@ async function readBySdk(
     encryption: output.ServerSideEncryption,
     customerKey: output.SSECustomerAlgorithm !== undefined,
     composite: output.ChecksumType === 'COMPOSITE',
-    checksums: [
-      ['sha256', output.ChecksumSHA256],
-      ['sha1', output.ChecksumSHA1],
-      ['crc32', output.ChecksumCRC32],
-      ['crc32c', output.ChecksumCRC32C],
-      ['crc64nvme', output.ChecksumCRC64NVME],
-    ],
+    sha256: output.ChecksumSHA256,
+    sha1: output.ChecksumSHA1,
+    crc32: output.ChecksumCRC32,
+    crc32c: output.ChecksumCRC32C,
+    crc64nvme: output.ChecksumCRC64NVME,
   };
   const stream = output.Body as Readable;
   try {
@@ -154,30 +152,28 @@ interface Stated {
   readonly customerKey: boolean;
   /** Its checksums are over its parts. */
   readonly composite: boolean;
-  readonly checksums: readonly [ChecksumAlgorithm, string | undefined][];
+  readonly sha256: string | undefined;
+  readonly sha1: string | undefined;
+  readonly crc32: string | undefined;
+  readonly crc32c: string | undefined;
+  readonly crc64nvme: string | undefined;
 }
 
+/** Each name by itself: that is several times as fast as a table of names. */
 function statedBy(headers: AnswerHeaders): Stated {
-  const of = (name: string) => headers[name] as string | undefined;
+  const text = (value: string | string[] | undefined) => (typeof value === 'string' ? value : undefined);
   return {
-    etag: of('etag'),
-    encryption: of('x-amz-server-side-encryption'),
-    customerKey: of('x-amz-server-side-encryption-customer-algorithm') !== undefined,
-    composite: of('x-amz-checksum-type') === 'COMPOSITE',
-    checksums: CHECKSUM_HEADERS.filter(([, name]) => headers[name] !== undefined).map(([each, name]) => [
-      each,
-      of(name),
-    ]),
+    etag: text(headers.etag),
+    encryption: text(headers['x-amz-server-side-encryption']),
+    customerKey: headers['x-amz-server-side-encryption-customer-algorithm'] !== undefined,
+    composite: headers['x-amz-checksum-type'] === 'COMPOSITE',
+    sha256: text(headers['x-amz-checksum-sha256']),
+    sha1: text(headers['x-amz-checksum-sha1']),
+    crc32: text(headers['x-amz-checksum-crc32']),
+    crc32c: text(headers['x-amz-checksum-crc32c']),
+    crc64nvme: text(headers['x-amz-checksum-crc64nvme']),
   };
 }
-
-const CHECKSUM_HEADERS: readonly (readonly [ChecksumAlgorithm, string])[] = [
-  ['sha256', 'x-amz-checksum-sha256'],
-  ['sha1', 'x-amz-checksum-sha1'],
-  ['crc32', 'x-amz-checksum-crc32'],
-  ['crc32c', 'x-amz-checksum-crc32c'],
-  ['crc64nvme', 'x-amz-checksum-crc64nvme'],
-];
 
 /** Throws `changed_during_fetch` when the answer is of another version than the listed one. */
 function assertVersion({ etag }: Stated, entry: Entry): void {
@@ -201,14 +197,17 @@ function changed(): ConnectorError {
  * the MD5 only of an object that was written in one part and without KMS or customer keys.
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
  */
-function checksumsOf({ etag, encryption, customerKey, composite, checksums }: Stated): Content['checksums'] {
+function checksumsOf(said: Stated): Content['checksums'] {
   const stated: Partial<Record<ChecksumAlgorithm, string>> = {};
-  const plain = encryption === undefined || encryption === 'AES256';
-  const md5 = /^"([0-9a-f]{32})"$/.exec(etag ?? '')?.[1];
-  if (md5 && plain && !customerKey) stated.md5 = md5;
-  if (composite) return stated;
-  for (const [algorithm, base64] of checksums) {
+  const plain = said.encryption === undefined || said.encryption === 'AES256';
+  const md5 = /^"([0-9a-f]{32})"$/.exec(said.etag ?? '')?.[1];
+  if (md5 && plain && !said.customerKey) stated.md5 = md5;
+  if (said.composite) return stated;
+  for (const algorithm of ALGORITHMS) {
+    const base64 = said[algorithm];
     if (base64 && !base64.includes('-')) stated[algorithm] = Buffer.from(base64, 'base64').toString('hex');
   }
   return stated;
 }
+
+const ALGORITHMS = ['sha256', 'sha1', 'crc32', 'crc32c', 'crc64nvme'] as const;

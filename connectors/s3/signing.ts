@@ -13,6 +13,14 @@ export type Headers = string[];
 /** The SHA-256 of nothing, which is what a GET carries. */
 const EMPTY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
+interface Shape {
+  /** Names as they come. */
+  readonly given: readonly string[];
+  /** Where they are in what comes, by name. */
+  readonly order: readonly number[];
+  readonly names: string;
+}
+
 /**
  * Signs GETs with Signature Version 4. The signing key is derived once a day and for each pair of keys.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
@@ -21,6 +29,7 @@ export class Signer {
   readonly #region: string;
   readonly #service: string;
   readonly #now: () => number;
+  #shape: Shape = { given: [], order: [], names: '' };
   #second = Number.NaN;
   #stamp = '';
   #scope = '';
@@ -37,14 +46,15 @@ export class Signer {
   sign(keys: Secret<Keys>, path: string, query: string, headers: readonly [string, string][]): Headers {
     const { accessKeyId, secretAccessKey, sessionToken } = keys.reveal();
     const stamp = this.#stampNow();
-    const signed: [string, string][] = [...headers, ['x-amz-content-sha256', EMPTY], ['x-amz-date', stamp]];
-    if (sessionToken) signed.push(['x-amz-security-token', sessionToken]);
-    signed.sort(byName);
-    let names = '';
+    const given: Headers = ['x-amz-content-sha256', EMPTY, 'x-amz-date', stamp];
+    if (sessionToken) given.push('x-amz-security-token', sessionToken);
+    for (const [name, value] of headers) given.push(name, value);
+    const { order, names } = this.#shapeOf(given);
     let lines = '';
     const all: Headers = [];
-    for (const [name, value] of signed) {
-      names += names === '' ? name : `;${name}`;
+    for (const at of order) {
+      const name = given[at] as string;
+      const value = given[at + 1] as string;
       lines += `${name}:${spaced(value)}\n`;
       all.push(name, value);
     }
@@ -57,6 +67,20 @@ export class Signer {
       `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${this.#scope}, SignedHeaders=${names}, Signature=${signature}`,
     );
     return all;
+  }
+
+  /** In what order headers are signed. One request after the other has the same ones. */
+  #shapeOf(given: Headers): Shape {
+    const { given: before } = this.#shape;
+    if (before.length * 2 === given.length && before.every((name, i) => name === given[i * 2])) return this.#shape;
+    const names = given.filter((_, i) => i % 2 === 0);
+    const sorted = names.map((name, i) => ({ name, at: i * 2 })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    this.#shape = {
+      given: names,
+      order: sorted.map(({ at }) => at),
+      names: sorted.map(({ name }) => name).join(';'),
+    };
+    return this.#shape;
   }
 
   /** `20261012T175030Z`. */
@@ -82,10 +106,6 @@ export class Signer {
   }
 }
 
-function byName([a]: [string, string], [b]: [string, string]): number {
-  return a < b ? -1 : 1;
-}
-
 /** As it is signed: without spaces around it, and with one where there are several. */
 function spaced(value: string): string {
   const bare = value.trim();
@@ -96,4 +116,9 @@ function spaced(value: string): string {
 export function encoded(text: string): string {
   if (!/[^\w.~-]/.test(text)) return text;
   return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+/** The same for each name between slashes. */
+export function encodedPath(key: string): string {
+  return /[^\w.~/-]/.test(key) ? key.split('/').map(encoded).join('/') : key;
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../../src/contract/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import type { AnswerHeaders, RawRequest } from '../http/messages.ts';
 import { Requests } from '../http/requests.ts';
-import { encoded, type Headers, type Keys, Signer } from './signing.ts';
+import { encoded, encodedPath, type Headers, type Keys, Signer } from './signing.ts';
 
 /**
  * S3 without the SDK's machinery, for the two requests of which a sync makes millions. The SDK says where a bucket is, what each
@@ -116,7 +116,7 @@ function requestFor(
   { key, query = [], headers = [] }: WireRequest,
   keys: Secret<Keys> | null,
 ): RawRequest {
-  const path = key === null ? base : base + key.split('/').map(encoded).join('/');
+  const path = key === null ? base : base + encodedPath(key);
   const asked = query
     .map(([name, value]) => `${encoded(name)}=${encoded(value)}`)
     .sort()

@@ -178,7 +178,7 @@ type Written = Stored & { readonly id: string; readonly isNew: boolean };
 function columnsOf(documents: readonly Written[]) {
   const of = columnsIn(documents);
   return [
-    of('text', ({ id }) => id),
+    of('uuid', ({ id }) => id),
     of('text', ({ entry }) => entry.key),
     of('text', ({ entry }) => entry.path),
     of('text', ({ entry }) => entry.version),
@@ -204,8 +204,8 @@ async function writeDocuments(
   const writing = tx.query<{ count: number }>(
     `with written as (
        insert into lockgate.document as d (id, source_id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants, seen_run)
-       select id::uuid, $1, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants::jsonb, $2
-         from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bytea[], $9::timestamptz[], $10::text[], $11::text[], $12::bigint[], $13::text[])
+       select id, $1, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants::jsonb, $2
+         from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bytea[], $9::timestamptz[], $10::text[], $11::text[], $12::bigint[], $13::text[])
            as row (id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants)
        ${orUpdate} returning 1)
      select count(*) as count from written`,
@@ -242,8 +242,8 @@ async function writeChanges(
   const first = await takeNumbers(tx, run.collectionId, documents.length);
   await tx.query(
     `insert into lockgate.change (collection_id, number, kind, document_id, source_id, key, path, version, size, sha256, run_id)
-     select $1, $2 + n - 1, case when is_new then 'added' else 'changed' end, id::uuid, $3, key, path, version, size, sha256, $4
-       from unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bytea[], $11::boolean[])
+     select $1, $2 + n - 1, case when is_new then 'added' else 'changed' end, id, $3, key, path, version, size, sha256, $4
+       from unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bytea[], $11::boolean[])
          with ordinality as row (id, key, path, version, size, sha256, is_new, n)`,
     [run.collectionId, first, run.sourceId, run.id, ...columns, columnsIn(documents)('boolean', ({ isNew }) => isNew)],
   );

@@ -1,6 +1,7 @@
 /** What a value of a column is here: a time in milliseconds since 1970, bytes in hex. */
 export interface ColumnValues {
   text: string;
+  uuid: string;
   bytea: string;
   boolean: boolean;
   int: number;

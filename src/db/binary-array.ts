@@ -18,6 +18,14 @@ const FORMS: { readonly [T in ColumnType]: Form<T> } = {
     size: (value) => value.length / 2,
     write: (value, into, at) => void into.write(value, at, 'hex'),
   },
+  uuid: {
+    oid: 2950,
+    size: () => 16,
+    write: (value, into, at) => {
+      if (into.write(value.replaceAll('-', ''), at, 'hex') !== 16)
+        throw new RangeError('a column of UUIDs has something else in it');
+    },
+  },
   boolean: { oid: 16, size: () => 1, write: (value, into, at) => void into.writeUInt8(value ? 1 : 0, at) },
   int: { oid: 23, size: () => 4, write: (value, into, at) => void into.writeInt32BE(whole(value), at) },
   bigint: { oid: 20, size: () => 8, write: (value, into, at) => writeWide(whole(value), 1, into, at) },
@@ -53,23 +61,28 @@ function writeWide(value: number, times: number, into: Buffer, at: number): void
  */
 export function binaryArray<T extends ColumnType>({ type, values }: Column<T>): Buffer {
   const { oid, size, write } = FORMS[type];
-  let bytes = HEAD_BYTES;
+  const sizes = new Int32Array(values.length);
+  let bytes = HEAD_BYTES + 4 * values.length;
   let hasNulls = 0;
-  for (const value of values) {
-    bytes += 4;
-    if (value === null) hasNulls = 1;
-    else bytes += size(value);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as ColumnValue<T> | null;
+    const length = value === null ? -1 : size(value);
+    sizes[i] = length;
+    if (length < 0) hasNulls = 1;
+    else bytes += length;
   }
   const array = Buffer.allocUnsafe(bytes);
   [1, hasNulls, oid, values.length, 1].forEach((each, i) => {
     array.writeInt32BE(each, i * 4);
   });
   let at = HEAD_BYTES;
-  for (const value of values) {
-    const length = value === null ? 0 : size(value);
-    array.writeInt32BE(value === null ? -1 : length, at);
-    if (value !== null) write(value, array, at + 4);
-    at += 4 + length;
+  for (let i = 0; i < values.length; i++) {
+    const length = sizes[i] as number;
+    array.writeInt32BE(length, at);
+    at += 4;
+    if (length < 0) continue;
+    write(values[i] as ColumnValue<T>, array, at);
+    at += length;
   }
   return array;
 }

@@ -44,7 +44,7 @@ export class AdaptiveLimit {
   }
 
   get #isFree(): boolean {
-    return this.#active < this.#allowed && this.#pausedUntil <= this.#clock.now();
+    return this.#active < this.#allowed && (this.#pausedUntil === 0 || this.#pausedUntil <= this.#clock.now());
   }
 
   async #awaited(signal: AbortSignal): Promise<Release> {

@@ -50,10 +50,14 @@ function assertSizes(entries: readonly { readonly size: number }[]): void {
   }
 }
 
+function strongestIn(checksums: Content['checksums']): ChecksumAlgorithm | undefined {
+  return PREFERENCE.find((name) => checksums[name] !== undefined);
+}
+
 /** Throws what `verified` would, before anything is read; at once where it can. */
 function assertWhole({ checksums }: Content, whole: Uint8Array, entry: Entry): Promise<void> | undefined {
   if (whole.length !== entry.size) throw wrongSize(whole.length, entry);
-  const algorithm = PREFERENCE.find((name) => checksums[name] !== undefined);
+  const algorithm = strongestIn(checksums);
   if (!algorithm) return undefined;
   const assert = (hex: string) => {
     if (hex !== checksums[algorithm]?.toLowerCase()) throw wrongChecksum(algorithm);
@@ -86,7 +90,7 @@ function withVerifiedBody(content: Content, entry: Entry): Content {
 
 /** Ends with a call to `differs` when what arrived is not what was listed. Reads no more than `atMost` bytes. */
 async function* verified(content: Content, entry: Entry, atMost: number, differs: (error: ConnectorError) => void) {
-  const algorithm = PREFERENCE.find((name) => content.checksums[name] !== undefined);
+  const algorithm = strongestIn(content.checksums);
   const checksum = algorithm ? await accumulator(algorithm) : undefined;
   let size = 0;
   for await (const chunk of content.body) {

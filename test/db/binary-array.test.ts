@@ -11,6 +11,7 @@ const TIMES = fc.integer({ min: -210_866_803_200_000, max: 8_640_000_000_000_000
 const TYPES: readonly [ColumnType, fc.Arbitrary<unknown>, string][] = [
   ['text', fc.string({ unit: fc.constantFrom(...'ab"\\{},\' \n\u00e9\u20ac\u{1F600}NUL'), maxLength: 8 }), '$1'],
   ['bytea', HEX, `array(select encode(v, 'hex') from unnest($1) with ordinality as u (v, n) order by n)`],
+  ['uuid', fc.uuid(), '$1'],
   ['boolean', fc.boolean(), '$1'],
   ['int', fc.integer(), '$1'],
   ['bigint', fc.maxSafeInteger(), '$1'],
@@ -38,6 +39,7 @@ test('a time or a number that is none is refused, and the connection lives on', 
   for (const type of ['timestamptz', 'bigint', 'int'] as const) {
     await expect(db.query(`select $1::${type}[]`, [new Column(type, [Number.NaN])])).rejects.toThrow();
   }
+  await expect(db.query('select $1::uuid[]', [new Column('uuid', ['x'])])).rejects.toThrow();
   await expect(db.query('select $1::text[]', [new Column('text', ['a\0b'])])).rejects.toMatchObject({ code: '22021' });
   expect(await db.query('select $1::text[] as one', [new Column('text', [])])).toEqual([{ one: [] }]);
 });
