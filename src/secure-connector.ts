@@ -1,7 +1,7 @@
 import { fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
 import { type Config, readConfig } from './config.ts';
-import { giveBack, isShared } from './contract/chunk-pool.ts';
+import { giveBack, isLent } from './contract/chunk-pool.ts';
 import {
   type ByteRange,
   type CheckReport,
@@ -185,9 +185,9 @@ async function* closingAfter(
   }
 }
 
-/** The bytes in memory that whoever asked for them may keep: that of chunks is used again. */
+/** The bytes in memory that whoever asked for them may keep. */
 function ownOf(bytes: Uint8Array): Uint8Array {
-  if (!isShared(bytes)) return bytes;
+  if (!isLent(bytes)) return bytes;
   const own = Buffer.from(bytes);
   giveBack(bytes);
   return own;

@@ -76,16 +76,9 @@ function thread(): HashThread {
   return running;
 }
 
-/** Of less, asking takes longer than hashing. */
-const THREAD_BYTES = 64 * 1024;
-
-function isForThread(bytes: Uint8Array): boolean {
-  return isShared(bytes) && bytes.length >= THREAD_BYTES;
-}
-
 /** SHA-256 of bytes that must stay as they are until it resolves, in hexadecimal digits. */
 export function sha256Of(bytes: Uint8Array): Promise<string> | string {
-  if (!isForThread(bytes)) return hash('sha256', bytes);
+  if (!isShared(bytes)) return hash('sha256', bytes);
   const there = thread();
   return there.ask({ body: there.newBody(), chunk: bytes, ask: 'digest' });
 }
@@ -99,7 +92,7 @@ export class BodyHash {
   /** The bytes must stay as they are until it resolves. */
   update(chunk: Uint8Array): Promise<unknown> | undefined {
     if (!this.#here && !this.#there) {
-      if (isForThread(chunk)) {
+      if (isShared(chunk)) {
         this.#there = thread();
         this.#body = this.#there.newBody();
       } else this.#here = createHash('sha256');

@@ -48,66 +48,73 @@ export function takeChunk(): Buffer {
   if (!place) return Buffer.allocUnsafeSlow(CHUNK_BYTES);
   const { memory, at } = place;
   lent.get(memory)?.add(at);
-  wasTaken = true;
-  sweeping ??= setInterval(sweep, UNUSED_MS).unref();
+  beTidy();
   return Buffer.from(memory, at, CHUNK_BYTES);
 }
 
-/** A chunk of which small bodies have a piece each; it is given back when all of them were. */
-interface Divided extends Place {
+/** The memory of a chunk, of a part of one, or of a piece is free for others. Does nothing with what was not lent out. */
+export function giveBack(bytes: Uint8Array): void {
+  const pieces = divided.get(bytes.buffer);
+  if (pieces) {
+    if (pieces.lent.delete(bytes.byteOffset)) joinAgain(pieces);
+    return;
+  }
+  const at = bytes.byteOffset - (bytes.byteOffset % CHUNK_BYTES);
+  if (lent.get(bytes.buffer)?.delete(at)) free.push({ memory: bytes.buffer, at });
+}
+
+/** Ordinary memory of which small bodies have a piece each; it is used again when all of them were given back. */
+interface Divided {
+  readonly memory: ArrayBufferLike;
   /** Where those pieces begin that are lent out. */
-  readonly pieces: Set<number>;
+  readonly lent: Set<number>;
   used: number;
 }
 
-/** By block, and by where in it they begin. */
-const divided = new WeakMap<ArrayBufferLike, Map<number, Divided>>();
+/** Of more than so many, those that are whole again are left to the collector. */
+const MOST_WHOLE = 32;
+
+const divided = new WeakMap<ArrayBufferLike, Divided>();
+let whole: Divided[] = [];
 let dividing: Divided | null = null;
 
 /**
- * Memory for a small body; null: the pool has none. With memory of its own for each, the collector had to run for bodies alone. Like a
- * chunk it is given back; what lies beside it belongs to others.
+ * Memory for a small body, of up to `CHUNK_BYTES`. With memory of its own for each, the collector had to run for bodies alone. Like a chunk
+ * it is given back; what lies beside it belongs to others.
  */
-export function takePiece(bytes: number): Buffer | null {
-  if (bytes === 0 || bytes > CHUNK_BYTES) return null;
-  if (!dividing || dividing.used + bytes > CHUNK_BYTES) dividing = divide();
-  if (!dividing) return null;
-  const at = dividing.at + dividing.used;
-  dividing.used += bytes;
-  dividing.pieces.add(at);
-  return Buffer.from(dividing.memory, at, bytes);
+export function takePiece(bytes: number): Buffer {
+  if (bytes === 0) return Buffer.alloc(0);
+  if (!dividing || dividing.used + bytes > CHUNK_BYTES) divideAnother();
+  const chunk = dividing as unknown as Divided;
+  const at = chunk.used;
+  chunk.used += bytes;
+  chunk.lent.add(at);
+  return Buffer.from(chunk.memory, at, bytes);
 }
 
-function divide(): Divided | null {
+function divideAnother(): void {
   const before = dividing;
-  dividing = null;
+  dividing = whole.pop() ?? newDivided();
   if (before) joinAgain(before);
-  const { buffer: memory, byteOffset: at } = takeChunk();
-  if (!lent.has(memory)) return null;
-  const chunk: Divided = { memory, at, pieces: new Set(), used: 0 };
-  const inBlock = divided.get(memory) ?? new Map<number, Divided>();
-  divided.set(memory, inBlock.set(at, chunk));
+  beTidy();
+}
+
+function newDivided(): Divided {
+  const memory = Buffer.allocUnsafeSlow(CHUNK_BYTES).buffer;
+  const chunk: Divided = { memory, lent: new Set(), used: 0 };
+  divided.set(memory, chunk);
   return chunk;
 }
 
 function joinAgain(chunk: Divided): void {
-  if (chunk === dividing || chunk.pieces.size > 0) return;
-  const { memory, at } = chunk;
-  if (divided.get(memory)?.delete(at) && lent.get(memory)?.delete(at)) free.push({ memory, at });
+  if (chunk === dividing || chunk.lent.size > 0) return;
+  chunk.used = 0;
+  if (whole.length < MOST_WHOLE) whole.push(chunk);
 }
 
-/** The memory of a piece, of a chunk, or of a part of one, is free for others. Does nothing with what was not lent out. */
-export function giveBack(chunk: Uint8Array): void {
-  const at = beginOf(chunk);
-  const pieces = divided.get(chunk.buffer)?.get(at);
-  if (pieces) {
-    if (pieces.pieces.delete(chunk.byteOffset)) joinAgain(pieces);
-  } else if (lent.get(chunk.buffer)?.delete(at)) free.push({ memory: chunk.buffer, at });
-}
-
-/** Where the chunk begins in which bytes lie. */
-function beginOf({ byteOffset }: Uint8Array): number {
-  return byteOffset - (byteOffset % CHUNK_BYTES);
+/** Whether it is used again when it is given back: who wants to keep it copies it. */
+export function isLent(bytes: Uint8Array): boolean {
+  return divided.has(bytes.buffer) || lent.has(bytes.buffer);
 }
 
 /** Whether another thread can see it where it is. */
@@ -117,8 +124,7 @@ export function isShared(bytes: Uint8Array): boolean {
 
 /** Whether it begins at a page of the machine's memory, and up to the end of its last page nothing else lies. */
 export function isPaged(bytes: Uint8Array): boolean {
-  const isPiece = divided.get(bytes.buffer)?.has(beginOf(bytes)) ?? false;
-  return lent.has(bytes.buffer) && bytes.byteOffset % PAGE_BYTES === 0 && !isPiece;
+  return lent.has(bytes.buffer) && bytes.byteOffset % PAGE_BYTES === 0;
 }
 
 function addBlock(): void {
@@ -131,9 +137,15 @@ function addBlock(): void {
   for (let i = BLOCK_CHUNKS - 1; i >= 0; i--) free.push({ memory, at: i * CHUNK_BYTES });
 }
 
+function beTidy(): void {
+  wasTaken = true;
+  sweeping ??= setInterval(sweep, UNUSED_MS).unref();
+}
+
 function sweep(): void {
   if (!wasTaken) {
     free = [];
+    whole = [];
     dividing = null;
     clearInterval(sweeping ?? undefined);
     sweeping = null;
