@@ -9,6 +9,7 @@ import type { Egress } from './contract/connector.ts';
 import type { AuditEvent, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
 import { type Credentials, openCredentials } from './credentials.ts';
 import type { Foundation } from './foundation.ts';
+import { keepHeapSmall } from './heap.ts';
 import { type CrawlEnd, type CrawlParts, crawl, help } from './jobs/crawl.ts';
 import { joinCrew } from './jobs/crew.ts';
 import { Limits, type SourceParts } from './jobs/open-source.ts';
@@ -66,6 +67,7 @@ export function openApp(foundation: Foundation): App {
   });
   const never = () => new AbortController().signal;
   const crawlParts = async (): Promise<CrawlParts> => {
+    keepHeapSmall();
     const [db, store] = [await database(), await content()];
     return { db, content: store, sourceParts, clock: systemClock, log, worker, caps: config.crew.caps };
   };

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { JWTPayload } from 'jose';
-import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { ROLES } from '../contract/api/shapes.ts';
 import { ConfigError } from '../contract/errors.ts';
+import { parseYaml } from '../yaml.ts';
 import { type IssuerSettings, openIssuer } from './issuer.ts';
 import type { Role } from './roles.ts';
 

@@ -35,7 +35,7 @@ export async function withApp<T>(
   }
   const { openFoundation } = await import('../foundation.ts');
   await using foundation = openFoundation(readConfig(), logLevel);
-  if (opensDatabase) foundation.database().catch(() => undefined);
+  if (opensDatabase) await foundation.databaseBegun();
   const { openApp } = await import('../main.ts');
   return await work(openApp(foundation));
 }

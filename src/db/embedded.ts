@@ -33,9 +33,9 @@ const SERVER_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 /**
  * Attaches to the PostgreSQL of `folder`, which is made and started when it is not there or not up. Reached by a Unix
  * socket in a folder that only this user may enter, so it has no password and no port. It runs in a session of its
- * own: it outlives a killed process, and the next one attaches to it.
+ * own: it outlives a killed process, and the next one attaches to it. `onBegun` is called as soon as the server is on its way.
  */
-export async function attachEmbedded(folder: string): Promise<EmbeddedServer> {
+export async function attachEmbedded(folder: string, onBegun: () => void = () => undefined): Promise<EmbeddedServer> {
   const owner = await serverUser();
   const socketFolder = await socketFolderOf(folder, owner);
   const target = { host: socketFolder, port: PORT, user: USER, database: DATABASE };
@@ -44,7 +44,8 @@ export async function attachEmbedded(folder: string): Promise<EmbeddedServer> {
     const session = await joinServer(target);
     if (session) return { target, leave: () => leave(session, folder) };
     if (Date.now() > until) throw cannotStart(folder, await lastLines(join(folder, 'server.log')));
-    if (!(await postmasterPid(folder))) await start(folder, socketFolder, owner);
+    if (!(await postmasterPid(folder))) await start(folder, socketFolder, owner, onBegun);
+    else onBegun();
     await wait(10);
   }
 }
@@ -126,7 +127,7 @@ async function postmasterPid(folder: string): Promise<number | null> {
   return null;
 }
 
-async function start(folder: string, socketFolder: string, owner: Owner): Promise<void> {
+async function start(folder: string, socketFolder: string, owner: Owner, onBegun: () => void): Promise<void> {
   const { postgres, initdb } = await findBinaries(owner !== null);
   await initialise(folder, initdb, owner);
   const log = await open(join(folder, 'server.log'), 'w', 0o600);
@@ -151,6 +152,7 @@ async function start(folder: string, socketFolder: string, owner: Owner): Promis
     });
     child.on('error', () => undefined);
     child.unref();
+    onBegun();
     // Give it the moment to write postmaster.pid, or to find that another process was quicker and end.
     await wait(30);
   } finally {
@@ -199,6 +201,9 @@ type Owner = { readonly uid: number; readonly gid: number } | null;
 /** PostgreSQL refuses to run as root: then it runs as the system user `postgres`, which is made where missing. */
 async function serverUser(): Promise<Owner> {
   if (process.getuid?.() !== 0) return null;
+  // Asking programs takes longer than the rest of a start.
+  const known = /^postgres:[^:]*:(\d+):(\d+):/m.exec(await readFile('/etc/passwd', 'utf8').catch(() => ''));
+  if (known) return { uid: Number(known[1]), gid: Number(known[2]) };
   const ids = async () => {
     const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => run('id', [flag, 'postgres'])));
     return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) };

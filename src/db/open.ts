@@ -12,13 +12,18 @@ export type DatabaseTarget =
   | { readonly kind: 'url'; readonly url: Secret<string> }
   | { readonly kind: 'embedded'; readonly folder: string };
 
-/** Opens the deployment's PostgreSQL, or the embedded one, with the schema brought up to date. */
+/**
+ * Opens the deployment's PostgreSQL, or the embedded one, with the schema brought up to date. `onBegun` is called when all that is left is to
+ * wait for others.
+ */
 export async function openDatabase(
   target: DatabaseTarget,
   login: Login | null = null,
   schema: Schema = APP_SCHEMA,
+  onBegun: () => void = () => undefined,
 ): Promise<OpenDatabase> {
-  const db = target.kind === 'url' ? openUrl(target.url, login) : await openEmbedded(target.folder);
+  if (target.kind === 'url') onBegun();
+  const db = target.kind === 'url' ? openUrl(target.url, login) : await openEmbedded(target.folder, onBegun);
   try {
     await migrate(db, schema);
     return db;
@@ -43,9 +48,9 @@ function openUrl(url: Secret<string>, login: Login | null): OpenDatabase {
   }, MAX_CONNECTIONS);
 }
 
-async function openEmbedded(folder: string): Promise<OpenDatabase> {
+async function openEmbedded(folder: string, onBegun: () => void): Promise<OpenDatabase> {
   // 0711: the server's user must pass through the folder, and others see nothing in it.
   await mkdir(dirname(folder), { recursive: true, mode: 0o711 });
-  const server = await attachEmbedded(folder);
+  const server = await attachEmbedded(folder, onBegun);
   return openPool(server.target, MAX_CONNECTIONS, server.leave);
 }

@@ -1,12 +1,4 @@
-import {
-  type Attributes,
-  context,
-  ProxyTracerProvider,
-  propagation,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-} from '@opentelemetry/api';
+import type { Attributes } from '@opentelemetry/api';
 import { describeError } from '../contract/errors.ts';
 
 /** Names and numbers of ours only: no URL, no header, no path of a document, no message of somebody else's error. */
@@ -20,15 +12,15 @@ export interface Traced {
   readonly headers?: Readonly<Record<string, unknown>>;
 }
 
-const KINDS = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER, client: SpanKind.CLIENT } as const;
+/**
+ * Where OpenTelemetry's API keeps what was registered with it, of its first major version. Before anybody has registered anything its forty
+ * modules need not be loaded.
+ */
+const REGISTERED = Symbol.for('opentelemetry.js.api.1');
 
-/** Whether somebody takes traces; nobody does until `provider.register()`, which is before anything is done. */
 function isTaken(): boolean {
-  const provider = trace.getTracerProvider();
-  return !(provider instanceof ProxyTracerProvider) || provider.getDelegate() !== NOBODY;
+  return (globalThis as { [REGISTERED]?: { trace?: unknown } })[REGISTERED]?.trace !== undefined;
 }
-
-const NOBODY = new ProxyTracerProvider().getDelegate();
 
 /** Does something as a span, where traces are wished for; costs nothing elsewhere. `note` adds what is known later. */
 export function traced<T>(what: Traced, work: (note: (more: TraceAttributes) => void) => Promise<T>): Promise<T> {
@@ -41,10 +33,12 @@ async function spanned<T>(
   { name, kind, attributes, headers }: Traced,
   work: (note: (more: TraceAttributes) => void) => Promise<T>,
 ): Promise<T> {
+  const { context, propagation, SpanKind, SpanStatusCode, trace } = await import('@opentelemetry/api');
+  const kinds = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER, client: SpanKind.CLIENT } as const;
   const parent = headers ? propagation.extract(context.active(), headers) : context.active();
   const span = trace
     .getTracer('lockgate')
-    .startSpan(name, { kind: KINDS[kind], attributes: { ...attributes } }, parent);
+    .startSpan(name, { kind: kinds[kind], attributes: { ...attributes } }, parent);
   try {
     return await context.with(trace.setSpan(parent, span), () =>
       work((more) => span.setAttributes(more as Attributes)),

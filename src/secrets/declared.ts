@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { ConfigError } from '../contract/errors.ts';
+import { parseYaml } from '../yaml.ts';
 import { type Environment, oneOf } from './environment.ts';
 import { settingsOf } from './from-environment.ts';
 import { assertManagerName, type Backend, DEFAULT_NAME, type DeclaredManagers, type NamedManager } from './managers.ts';
