@@ -3,7 +3,7 @@ import type { JWTPayload } from 'jose';
 import { z } from 'zod';
 import { ROLES } from '../contract/api/shapes.ts';
 import { ConfigError } from '../contract/errors.ts';
-import { parseYaml } from '../yaml.ts';
+import { parseYaml } from '../contract/yaml.ts';
 import { type IssuerSettings, openIssuer } from './issuer.ts';
 import type { Role } from './roles.ts';
 

@@ -1,6 +1,6 @@
 import type { Given } from '../contract/api/index.ts';
 import { InputError } from '../contract/errors.ts';
-import { parseYaml } from '../yaml.ts';
+import { parseYaml } from '../contract/yaml.ts';
 import { readText } from './input.ts';
 import { type Globals, plural, print, printJson, printTable } from './present.ts';
 import { withSession } from './session.ts';

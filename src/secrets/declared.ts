@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigError } from '../contract/errors.ts';
-import { parseYaml } from '../yaml.ts';
+import { parseYaml } from '../contract/yaml.ts';
 import { type Environment, oneOf } from './environment.ts';
 import { settingsOf } from './from-environment.ts';
 import { assertManagerName, type Backend, DEFAULT_NAME, type DeclaredManagers, type NamedManager } from './managers.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { ConfigError } from '../contract/errors.ts';
-import { parseYaml } from '../yaml.ts';
+import { parseYaml } from '../contract/yaml.ts';
 
 /** What can be done. */
 // biome-ignore format: one line reads better.
