@@ -122,6 +122,43 @@ describe('retry', () => {
   });
 });
 
+test('reads one after the other share a signal of their own; what failed or was aborted has one to itself, and nobody gets that again', async () => {
+  const outer = new AbortController();
+  const given: AbortSignal[] = [];
+  const answers: (() => Promise<never>)[] = [];
+  const reading = withTimeout(
+    source({
+      read: async (_, __, inner) => {
+        given.push(inner);
+        const fail = answers.shift();
+        if (fail) return fail();
+        const whole = Buffer.from('abcdef');
+        return { checksums: {}, body: (async function* () {})(), whole };
+      },
+    }),
+    50,
+  );
+  const read = () => reading.read(entry, undefined, outer.signal);
+  for (let n = 0; n < 10; n++) await read();
+  expect(new Set(given).size).toBe(1);
+  await Promise.all([read(), read(), read()]);
+  expect(new Set(given.slice(-3)).size).toBe(3);
+  answers.push(() => new Promise(() => undefined));
+  await expect(read()).rejects.toMatchObject({ code: 'timeout' });
+  const late = given.at(-1);
+  expect(late?.aborted).toBe(true);
+  for (let n = 0; n < 10; n++) await read();
+  expect(given.slice(-10).every((inner) => inner !== late && !inner.aborted)).toBe(true);
+  answers.push(() => new Promise(() => undefined));
+  const stuck = read();
+  const [active, ended] = [given.at(-1), given.at(-2)];
+  outer.abort();
+  await expect(stuck).rejects.toMatchObject({ code: 'timeout' });
+  expect([active?.aborted, active === ended]).toEqual([true, true]);
+  await read();
+  expect(given.at(-1)?.aborted).toBe(true);
+});
+
 test('a timeout ends a call that ignores its signal, and frees its slot', async () => {
   const limit = new AdaptiveLimit(jumpingClock(), 1, 1);
   const stuck = source({
