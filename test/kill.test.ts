@@ -62,15 +62,25 @@ test(`${KILLS} times killed in a sync of ${OBJECTS} objects, the collection is a
       return next() < 0.2 ? { kind: 'delay', ms: 30 } : undefined;
     };
   }
+  const begun = Date.now();
   expect((await undisturbed.run('sync', 'handbook')).code).toBe(0);
+  const usual = Date.now() - begun;
 
   let kills = 0;
   let collection = 1;
   while (kills < KILLS) {
     const command = deployment.start(['sync', 'handbook']);
-    await wait(350 + next() * 900);
+    let isOver = false;
+    const ended = command.ended.finally(() => {
+      isOver = true;
+    });
+    // Some at any time; most once it has got somewhere, for a run whose every worker ends before that is given up.
+    const reads = next() < 0.3 ? null : asked.length + Math.ceil(next() * 600);
+    const until = Date.now() + usual * (reads === null ? next() : 5);
+    while (!isOver && Date.now() < until && (reads === null || asked.length < reads)) await wait(5);
+    if (reads !== null) await wait(next() * 200);
     command.child.kill('SIGKILL');
-    const { code } = await command.ended;
+    const { code } = await ended;
     if (code === null) {
       kills++;
       continue;
