@@ -5,7 +5,6 @@ import type { Config } from './config.ts';
 import { openContent } from './content/open.ts';
 import type { ContentStore } from './contract/content-store.ts';
 import type { AuditLog } from './contract/secret-manager.ts';
-import { APP_SCHEMA } from './db/migrate.ts';
 import { openDatabase } from './db/open.ts';
 import type { OpenDatabase } from './db/pool.ts';
 import { type CrawlQueue, openQueue } from './jobs/queue.ts';
@@ -18,8 +17,6 @@ export interface Foundation extends AsyncDisposable {
   readonly log: Log;
   readonly audit: AuditLog;
   database(): Promise<OpenDatabase>;
-  /** Opens it, and resolves when it is on its way: loading modules then takes no time from it. Does not say whether it opens. */
-  databaseBegun(): Promise<void>;
   queue(): Promise<CrawlQueue>;
   content(): Promise<ContentStore>;
 }
@@ -47,24 +44,16 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
     closing.push(async () => (await started)().catch(() => undefined));
   }
   let content: Promise<ContentStore> | null = null;
-  const databaseBegun = Promise.withResolvers<void>();
   const database = once(async () => {
     // Only where the environment names such a secret is anything loaded that can read one.
     const login = config.databaseSecret ? (await import('./database-login.ts')).databaseLogin(config, audit) : null;
-    return kept(openDatabase(config.database, login, APP_SCHEMA, databaseBegun.resolve));
+    return kept(openDatabase(config.database, login));
   });
   return {
     config,
     log,
     audit,
     database,
-    databaseBegun: () => {
-      database().then(
-        () => databaseBegun.resolve(),
-        () => databaseBegun.resolve(),
-      );
-      return databaseBegun.promise;
-    },
     queue: once(async () => kept(openQueue(await database(), (error) => log.error({ error: String(error) }, 'queue')))),
     content: () => {
       content ??= openContent(config.content, config.dataDir, openPackIndex(database));

@@ -36,9 +36,7 @@ export async function readContent(
       const { checksums, assert } = statedIn(headers);
       assert?.();
       if (body.length < entry.size) throw truncated(body.length, entry.size);
-      const contentType = headers['content-type'];
-      const content = { checksums, body: new OnceBody(body), whole: body };
-      return typeof contentType === 'string' && contentType !== '' ? { ...content, contentType } : content;
+      return typed({ checksums, body: new OnceBody(body), whole: body }, headers);
     } catch (error) {
       giveBack(body);
       throw error;
@@ -49,7 +47,7 @@ export async function readContent(
     const { checksums, assert } = statedIn(headers);
     assert?.();
     assertRange(range, headers['content-range'] as string | undefined, body);
-    return { ...typeIn(headers), checksums: range ? {} : checksums, body: bodyOf(body, toError) };
+    return typed({ checksums: range ? {} : checksums, body: bodyOf(body, toError) }, headers);
   } catch (error) {
     body.destroy();
     throw error;
@@ -69,9 +67,9 @@ class OnceBody implements AsyncIterable<Uint8Array> {
   }
 }
 
-function typeIn(headers: AnswerHeaders): { contentType?: string } {
+function typed(content: Content, headers: AnswerHeaders): Content {
   const contentType = headers['content-type'];
-  return typeof contentType === 'string' && contentType !== '' ? { contentType } : {};
+  return typeof contentType === 'string' && contentType !== '' ? { ...content, contentType } : content;
 }
 
 function truncated(bytes: number, size: number): ConnectorError {

@@ -11,7 +11,7 @@ export function textOf(origin: URL, { path, headers }: RawRequest): string {
     const name = headers[i] as string;
     const value = headers[i + 1] as string;
     if (BREAKS.test(name) || BREAKS.test(value)) throw new Error('a request of more than one line');
-    if (name.length === 4 && /^host$/i.test(name)) own = '';
+    if (/^host$/i.test(name)) own = '';
     text += `\r\n${name}: ${value}`;
   }
   if (/[\s\0]/.test(path)) throw new Error('a request of more than one line');

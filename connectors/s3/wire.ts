@@ -58,9 +58,11 @@ export async function openWire(
   return {
     requests: new Requests(prepared.origin, lookup, refusal),
     requestFor: (asked) => {
-      const known = keys.known;
-      if (known || !prepared.signer) return requestFor(prepared, asked, known);
-      return keys.ask().then((found) => requestFor(prepared, asked, found));
+      const { signer } = prepared;
+      if (!signer) return requestFor(prepared, asked, null);
+      const build = (found: Secret<Keys>) => requestFor(prepared, asked, { signer, keys: found });
+      const { known } = keys;
+      return known ? build(known) : keys.ask().then(build);
     },
     listsPlainly: true,
   };
@@ -112,9 +114,9 @@ async function prepare(
 }
 
 function requestFor(
-  { host, path: base, signer, headers: common }: Prepared,
+  { host, path: base, headers: common }: Prepared,
   { key, query = [], headers = [] }: WireRequest,
-  keys: Secret<Keys> | null,
+  by: { readonly signer: Signer; readonly keys: Secret<Keys> } | null,
 ): RawRequest {
   const path = key === null ? base : base + encodedPath(key);
   const asked = query
@@ -123,7 +125,7 @@ function requestFor(
     .join('&');
   const fitting = key === null ? common.filter(([name]) => !OF_OBJECTS.test(name)) : common;
   const all: [string, string][] = [['host', host], ...fitting, ...headers];
-  const signed = signer && keys ? signer.sign(keys, path, asked, all) : (all.flat() as Headers);
+  const signed = by ? by.signer.sign(by.keys, path, asked, all) : (all.flat() as Headers);
   return { path: asked === '' ? path : `${path}?${asked}`, headers: signed };
 }
 

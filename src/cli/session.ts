@@ -35,7 +35,7 @@ export async function withApp<T>(
   }
   const { openFoundation } = await import('../foundation.ts');
   await using foundation = openFoundation(readConfig(), logLevel);
-  if (opensDatabase) await foundation.databaseBegun();
+  if (opensDatabase) foundation.database().catch(() => undefined);
   const { openApp } = await import('../main.ts');
   return await work(openApp(foundation));
 }

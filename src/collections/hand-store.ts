@@ -137,7 +137,7 @@ async function writeOutcomes(
     ]);
   }
   await writeFailures(tx, run, failures);
-  const columns = columnsOf(written);
+  const columns = columnsOf(written, keys);
   const bytes = stored.reduce((sum, { content }) => sum + content.size, 0);
   const added = stored.length - known.size;
   if (written.length > 0) {
@@ -175,11 +175,11 @@ async function assertQuota(tx: Queryable, collectionId: string): Promise<void> {
 type Written = Stored & { readonly id: string; readonly isNew: boolean };
 
 /** What documents and their changes have in common. */
-function columnsOf(documents: readonly Written[]) {
+function columnsOf(documents: readonly Written[], keys: Column) {
   const of = columnsIn(documents);
   return [
     of('uuid', ({ id }) => id),
-    of('text', ({ entry }) => entry.key),
+    keys,
     of('text', ({ entry }) => entry.path),
     of('text', ({ entry }) => entry.version),
     of('bigint', ({ content }) => content.size),

@@ -34,6 +34,10 @@ interface Pending {
   written: Promise<void> | null;
 }
 
+function stagedAs({ sha256, size, bytes }: Pending): StagedContent {
+  return { sha256, size, handle: HANDLE, ...(bytes ? { inMemory: true } : {}) };
+}
+
 type TakeOver = (pack: number, contents: PackedContent[]) => Promise<boolean>;
 
 /**
@@ -61,36 +65,33 @@ export class Packs {
     this.#index = index;
   }
 
-  /** Keeps bytes in memory until they are committed or discarded; null: they are too many for that, or being written. */
-  keep(bytes: Uint8Array, sha256: string): StagedContent | null {
-    const pending = this.#pending.get(sha256);
-    if (bytes.length > AHEAD_BYTES || pending?.written) return null;
-    if (pending) pending.uses++;
-    else this.#pending.set(sha256, { sha256, size: bytes.length, uses: 1, bytes, place: null, written: null });
-    if (pending) giveBack(bytes);
-    return { sha256, size: bytes.length, handle: HANDLE, inMemory: true };
+  /** Keeps the bytes until they are committed or discarded: in memory, or behind those of others, which takes a moment. */
+  stage(bytes: Uint8Array, sha256: string): StagedContent | Promise<StagedContent> {
+    const pending = this.#hold(bytes, sha256);
+    return pending.written ? this.#written(pending, pending.written) : stagedAs(pending);
   }
 
-  /** Keeps the bytes, in memory or behind those of others, until they are committed or discarded. */
-  async stage(bytes: Uint8Array, sha256: string): Promise<StagedContent> {
-    const kept = this.keep(bytes, sha256);
-    if (kept) return kept;
-    let pending = this.#pending.get(sha256);
-    if (pending) {
-      pending.uses++;
+  #hold(bytes: Uint8Array, sha256: string): Pending {
+    const before = this.#pending.get(sha256);
+    if (before) {
+      before.uses++;
       giveBack(bytes);
-    } else {
-      pending = { sha256, size: bytes.length, uses: 1, bytes, place: null, written: null };
-      this.#pending.set(sha256, pending);
-      pending.written = this.#writeAhead(pending);
+      return before;
     }
+    const pending: Pending = { sha256, size: bytes.length, uses: 1, bytes, place: null, written: null };
+    this.#pending.set(sha256, pending);
+    if (bytes.length > AHEAD_BYTES) pending.written = this.#writeAhead(pending);
+    return pending;
+  }
+
+  async #written(pending: Pending, written: Promise<void>): Promise<StagedContent> {
     try {
-      await pending.written;
+      await written;
     } catch (error) {
-      if (this.#pending.get(sha256) === pending) this.#pending.delete(sha256);
+      if (this.#pending.get(pending.sha256) === pending) this.#pending.delete(pending.sha256);
       throw error;
     }
-    return { sha256, size: bytes.length, handle: HANDLE, ...(pending.bytes ? { inMemory: true } : {}) };
+    return stagedAs(pending);
   }
 
   has({ handle }: StagedContent): boolean {

@@ -26,10 +26,12 @@ export function stage(
 }
 
 function stageSmall(staging: string, bytes: Uint8Array, packs: Packs): Promise<StagedContent> {
+  const keep = (sha256: string) => {
+    const staged = packs.stage(bytes, sha256);
+    return staged instanceof Promise ? orUnwritable(staging, staged) : Promise.resolve(staged);
+  };
   const sha256 = sha256Of(bytes);
-  if (typeof sha256 !== 'string') return sha256.then((hash) => orUnwritable(staging, packs.stage(bytes, hash)));
-  const staged = packs.keep(bytes, sha256);
-  return staged ? Promise.resolve(staged) : orUnwritable(staging, packs.stage(bytes, sha256));
+  return typeof sha256 === 'string' ? keep(sha256) : sha256.then(keep);
 }
 
 /** Of a body whose length shows when it ends. */

@@ -84,19 +84,20 @@ let dividing: Divided | null = null;
  */
 export function takePiece(bytes: number): Buffer {
   if (bytes === 0) return Buffer.alloc(0);
-  if (!dividing || dividing.used + bytes > CHUNK_BYTES) divideAnother();
-  const chunk = dividing as unknown as Divided;
+  const chunk = dividing && dividing.used + bytes <= CHUNK_BYTES ? dividing : divideAnother();
   const at = chunk.used;
   chunk.used += bytes;
   chunk.lent.add(at);
   return Buffer.from(chunk.memory, at, bytes);
 }
 
-function divideAnother(): void {
+function divideAnother(): Divided {
   const before = dividing;
-  dividing = whole.pop() ?? newDivided();
+  const next = whole.pop() ?? newDivided();
+  dividing = next;
   if (before) joinAgain(before);
   beTidy();
+  return next;
 }
 
 function newDivided(): Divided {

@@ -55,11 +55,22 @@ function writeWide(value: number, times: number, into: Buffer, at: number): void
   into.writeUInt32BE(low - carry * HALF, at + 4);
 }
 
+/** A column may be a parameter of several statements. */
+const made = new WeakMap<Column, Buffer>();
+
 /**
  * A column as PostgreSQL's binary array: one dimension, each element behind its length (`array_recv` in its sources). Half of what
  * text costs both sides, which put quotes around everything and take them away again.
  */
-export function binaryArray<T extends ColumnType>({ type, values }: Column<T>): Buffer {
+export function binaryArray(column: Column): Buffer {
+  const known = made.get(column);
+  if (known) return known;
+  const array = encoded(column);
+  made.set(column, array);
+  return array;
+}
+
+function encoded<T extends ColumnType>({ type, values }: Column<T>): Buffer {
   const { oid, size, write } = FORMS[type];
   const sizes = new Int32Array(values.length);
   let bytes = HEAD_BYTES + 4 * values.length;

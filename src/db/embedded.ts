@@ -33,9 +33,9 @@ const SERVER_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 /**
  * Attaches to the PostgreSQL of `folder`, which is made and started when it is not there or not up. Reached by a Unix
  * socket in a folder that only this user may enter, so it has no password and no port. It runs in a session of its
- * own: it outlives a killed process, and the next one attaches to it. `onBegun` is called as soon as the server is on its way.
+ * own: it outlives a killed process, and the next one attaches to it.
  */
-export async function attachEmbedded(folder: string, onBegun: () => void = () => undefined): Promise<EmbeddedServer> {
+export async function attachEmbedded(folder: string): Promise<EmbeddedServer> {
   const owner = await serverUser();
   const socketFolder = await socketFolderOf(folder, owner);
   const target = { host: socketFolder, port: PORT, user: USER, database: DATABASE };
@@ -44,8 +44,7 @@ export async function attachEmbedded(folder: string, onBegun: () => void = () =>
     const session = await joinServer(target);
     if (session) return { target, leave: () => leave(session, folder) };
     if (Date.now() > until) throw cannotStart(folder, await lastLines(join(folder, 'server.log')));
-    if (!(await postmasterPid(folder))) await start(folder, socketFolder, owner, onBegun);
-    else onBegun();
+    if (!(await postmasterPid(folder))) await start(folder, socketFolder, owner);
     await wait(10);
   }
 }
@@ -127,7 +126,7 @@ async function postmasterPid(folder: string): Promise<number | null> {
   return null;
 }
 
-async function start(folder: string, socketFolder: string, owner: Owner, onBegun: () => void): Promise<void> {
+async function start(folder: string, socketFolder: string, owner: Owner): Promise<void> {
   const { postgres, initdb } = await findBinaries(owner !== null);
   await initialise(folder, initdb, owner);
   const log = await open(join(folder, 'server.log'), 'w', 0o600);
@@ -152,7 +151,6 @@ async function start(folder: string, socketFolder: string, owner: Owner, onBegun
     });
     child.on('error', () => undefined);
     child.unref();
-    onBegun();
     // Give it the moment to write postmaster.pid, or to find that another process was quicker and end.
     await wait(30);
   } finally {

@@ -12,18 +12,13 @@ export type DatabaseTarget =
   | { readonly kind: 'url'; readonly url: Secret<string> }
   | { readonly kind: 'embedded'; readonly folder: string };
 
-/**
- * Opens the deployment's PostgreSQL, or the embedded one, with the schema brought up to date. `onBegun` is called when all that is left is to
- * wait for others.
- */
+/** Opens the deployment's PostgreSQL, or the embedded one, with the schema brought up to date. */
 export async function openDatabase(
   target: DatabaseTarget,
   login: Login | null = null,
   schema: Schema = APP_SCHEMA,
-  onBegun: () => void = () => undefined,
 ): Promise<OpenDatabase> {
-  if (target.kind === 'url') onBegun();
-  const db = target.kind === 'url' ? openUrl(target.url, login) : await openEmbedded(target.folder, onBegun);
+  const db = target.kind === 'url' ? openUrl(target.url, login) : await openEmbedded(target.folder);
   try {
     await migrate(db, schema);
     return db;
@@ -48,9 +43,9 @@ function openUrl(url: Secret<string>, login: Login | null): OpenDatabase {
   }, MAX_CONNECTIONS);
 }
 
-async function openEmbedded(folder: string, onBegun: () => void): Promise<OpenDatabase> {
+async function openEmbedded(folder: string): Promise<OpenDatabase> {
   // 0711: the server's user must pass through the folder, and others see nothing in it.
   await mkdir(dirname(folder), { recursive: true, mode: 0o711 });
-  const server = await attachEmbedded(folder, onBegun);
+  const server = await attachEmbedded(folder);
   return openPool(server.target, MAX_CONNECTIONS, server.leave);
 }

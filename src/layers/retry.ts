@@ -27,15 +27,11 @@ export const DEFAULT_RETRY: RetryPolicy = {
  * ranges, and is only then given up; each byte that arrives starts the count anew.
  */
 export function withRetry(source: Source, ranges: boolean, clock: Clock, policy: RetryPolicy = DEFAULT_RETRY): Source {
-  const again = async <T, R = T>(
-    signal: AbortSignal,
-    call: () => Promise<T>,
-    as: (answer: T) => R = (answer) => answer as unknown as R,
-  ): Promise<R> => {
+  const again = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
     let patience: Patience | null = null;
     for (;;) {
       try {
-        return as(await call());
+        return await call();
       } catch (error) {
         patience ??= new Patience(policy, clock);
         await patience.pause(error, signal);
@@ -46,11 +42,8 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
     check: (signal) => source.check(signal),
     listPage: (position, signal) => again(signal, () => source.listPage(position, signal)),
     read: (entry, range, signal) =>
-      again(
-        signal,
-        () => source.read(entry, range, signal),
-        (first) =>
-          ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first,
+      again(signal, () => source.read(entry, range, signal)).then((first) =>
+        ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first,
       ),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
