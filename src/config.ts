@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { BrowserSignInSettings } from './access/browser-sign-in.ts';
 import { type OidcSettings, readOidcRules } from './access/oidc.ts';
@@ -15,6 +16,9 @@ import { type SecureStoreSettings, settingsIn } from './securestore/settings.ts'
 import { VERSION } from './version.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+
+/** Unless the deployment says otherwise: each takes memory, and PostgreSQL needs cores, too. */
+const MOST_THREADS = 3;
 
 export interface HttpConfig {
   readonly host: string;
@@ -55,6 +59,8 @@ export interface Config {
   /** Whether the standard variables of OpenTelemetry ask for traces. */
   readonly tracing: boolean;
   readonly crew: CrewConfig;
+  /** Threads of a process, beside its own, that help with the fetches of its runs. */
+  readonly threads: number;
   /** How many days what grows is kept; zero: for ever. */
   readonly retention: { readonly changesDays: number; readonly runsDays: number };
   /** How the API is served. */
@@ -84,6 +90,7 @@ export function readConfig(environment: Environment = process.env): Config {
     allowedEndpoints: allowedEndpoints(environment),
     tracing: tracing(environment),
     crew: crew(environment),
+    threads: numberIn(environment, 'LOCKGATE_THREADS', Math.min(availableParallelism() - 1, MOST_THREADS), 0, 64),
     retention: {
       changesDays: numberIn(environment, 'LOCKGATE_KEEP_CHANGES_DAYS', 0, 0, 36_500),
       runsDays: numberIn(environment, 'LOCKGATE_KEEP_RUNS_DAYS', 90, 0, 36_500),

@@ -9,9 +9,10 @@ import type { Egress } from './contract/connector.ts';
 import type { AuditEvent, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
 import { type Credentials, openCredentials } from './credentials.ts';
 import type { Foundation } from './foundation.ts';
-import { type CrawlEnd, type CrawlParts, crawl, help } from './jobs/crawl.ts';
+import { type CrawlEnd, type CrawlParts, crawl } from './jobs/crawl.ts';
 import { joinCrew } from './jobs/crew.ts';
 import { keepHeapSmall } from './jobs/heap.ts';
+import { help } from './jobs/help.ts';
 import { Limits, type SourceParts } from './jobs/open-source.ts';
 import { makePlan } from './jobs/plan-run.ts';
 import { preview } from './jobs/preview.ts';
@@ -22,6 +23,7 @@ import { notesOfManagers } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import { DEFAULT_NAME, namesOf } from './secrets/managers.ts';
 import { openOperations, type Perform } from './service/operations.ts';
+import { HandThreads } from './threads/hands.ts';
 import { VERSION } from './version.ts';
 
 /** What a process with all rights uses of the deployment: the command line, and workers. */
@@ -51,7 +53,7 @@ export interface App extends Foundation {
 
 /** Chooses the implementations that the configuration asks for. */
 export function openApp(foundation: Foundation): App {
-  const { config, audit, database, queue, content, log } = foundation;
+  const { config, audit, database, queue } = foundation;
   const egress = createEgress(config.allowedEndpoints);
   const runtime = { clock: systemClock, egress, ambient: config.ambientCredentials };
   const limits = new Limits(systemClock);
@@ -66,11 +68,7 @@ export function openApp(foundation: Foundation): App {
     limits,
   });
   const never = () => new AbortController().signal;
-  const crawlParts = async (): Promise<CrawlParts> => {
-    keepHeapSmall();
-    const [db, store] = [await database(), await content()];
-    return { db, content: store, sourceParts, clock: systemClock, log, worker, caps: config.crew.caps };
-  };
+  const crawlParts = crawling(foundation, credentials.reader, sourceParts, worker);
   return {
     ...foundation,
     actor,
@@ -113,11 +111,31 @@ export function openApp(foundation: Foundation): App {
           version: VERSION,
           settings,
           crawl: (runId, stop) => crawl(parts, runId, stop),
-          help: (runId, isEnough, stop) => help(parts, runId, settings.handsPerRun, isEnough, stop),
+          help: (runId, isEnough, stop) => help(parts, runId, settings.handsPerRun, { isEnough }, stop),
         },
         signal,
       );
     },
+  };
+}
+
+/** What runs are executed with in this process. */
+function crawling(
+  { config, log, database, content }: Foundation,
+  reader: SecretReader,
+  sourceParts: (workspace: string) => SourceParts,
+  worker: string,
+): () => Promise<CrawlParts> {
+  const { dataDir, allowedEndpoints, ambientCredentials: ambient, tracing, crew } = config;
+  const { caps, handsPerRun } = crew;
+  const about = { content: config.content, dataDir, allowedEndpoints, ambient, tracing, caps, handsPerRun };
+  let threads: HandThreads | null = null;
+  return async () => {
+    keepHeapSmall();
+    const [db, store] = [await database(), await content()];
+    const deployment = { ...about, logLevel: log.level };
+    threads ??= new HandThreads({ db, reader, log, worker, most: config.threads, deployment });
+    return { db, content: store, sourceParts, clock: systemClock, log, worker, caps, threads };
   };
 }
 

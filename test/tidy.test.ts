@@ -49,6 +49,18 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
   // The secret server: a program apart, with its own database and its own keys.
   'src/securestore': ['src/access', 'src/audit', 'src/db', 'src/log.ts', 'src/secrets', 'src/version.ts'],
   'src/jobs': ['connectors/index.ts', 'src/collections', 'src/layers', 'src/sync', 'src/log.ts'],
+  // Threads that help with a run: a composition root of their own, and what starts them.
+  'src/threads': [
+    'src/clock.ts',
+    'src/collections',
+    'src/content',
+    'src/db',
+    'src/jobs',
+    'src/layers',
+    'src/log.ts',
+    'src/secrets',
+    'src/tracing.ts',
+  ],
   // The halves of the secret managers that add and list, with the audit log around them.
   'src/directories.ts': ['src/layers', 'src/secrets'],
   // The halves that read.
@@ -110,8 +122,10 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
     'src/foundation.ts',
     'src/jobs',
     'src/layers',
+    'src/log.ts',
     'src/secrets',
     'src/service',
+    'src/threads',
   ],
   'src/secure-connector.ts': [
     'src/audit',

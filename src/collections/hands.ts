@@ -81,6 +81,11 @@ export async function leaveRun(db: Queryable, hand: string): Promise<void> {
   await db.query('delete from lockgate.hand where id = $1', [hand]);
 }
 
+/** The same for a helper that has ended without doing it. */
+export async function dismissHelper(db: Queryable, run: string, worker: string): Promise<void> {
+  await db.query('delete from lockgate.hand where run_id = $1 and worker = $2 and not leads', [run, worker]);
+}
+
 /** Who asks what there is to do. */
 export interface Asking {
   readonly worker: string;

@@ -5,7 +5,10 @@ import { LockgateError } from '../contract/errors.ts';
 import { binaryArray } from './binary-array.ts';
 
 /** Connections of one process to PostgreSQL. */
-export interface OpenDatabase extends Database, AsyncDisposable {}
+export interface OpenDatabase extends Database, AsyncDisposable {
+  /** What another thread of this process connects to, with the login as it is now. */
+  target(): Promise<PoolTarget>;
+}
 
 const INT8 = 20;
 const CONNECT_TIMEOUT_MS = 15_000;
@@ -33,6 +36,7 @@ export function openPool(
       pools.use((pool) => pool.query(text, values.map(asParameter)).then(rowsOf<Row>)),
     transaction: (work) => pools.use((pool) => again(() => transaction(pool, work))),
     tryLock: (key) => pools.use((pool) => tryLock(pool, key)),
+    target: async () => (typeof target === 'function' ? target() : target),
     [Symbol.asyncDispose]: async () => {
       await pools.end();
       await onClose();

@@ -1,36 +1,33 @@
 import { hash } from 'node:crypto';
-import { openHandStore } from '../collections/hand-store.ts';
-import { type Caps, joinRun, leaveRun, yieldRun } from '../collections/hands.ts';
+import { yieldRun } from '../collections/hands.ts';
 import { type OwnedRun, openRunStore } from '../collections/run-store.ts';
-import { finishRun, locateRun, noteCredentialVersion, noteRequests } from '../collections/runs.ts';
-import { findSource, noteQuota, type SourceRecord } from '../collections/sources.ts';
-import type { Clock } from '../contract/connector.ts';
-import type { ContentStore } from '../contract/content-store.ts';
-import type { Database } from '../contract/database.ts';
-import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
-import { RequestCounts } from '../layers/metered.ts';
+import { finishRun, locateRun } from '../collections/runs.ts';
+import { findSource, type SourceRecord } from '../collections/sources.ts';
+import { describeError, LockgateError } from '../contract/errors.ts';
 import { traced } from '../layers/traced.ts';
 import type { Log } from '../log.ts';
-import { helpRun, RunCancelled } from '../sync/hand.ts';
-import type { SyncLimits } from '../sync/limits.ts';
+import { RunCancelled } from '../sync/hand.ts';
 import { executeRun } from '../sync/run.ts';
 import { compileSelection } from '../sync/selection.ts';
+import type { HelpParts } from './help.ts';
 import { leadRun } from './lead-run.ts';
-import { type OpenedSource, openSource, requestFor, type SourceParts } from './open-source.ts';
 import { restrictTo } from './plan-run.ts';
+import { withSource } from './run-source.ts';
 
-export interface CrawlParts {
-  readonly db: Database;
-  readonly content: ContentStore;
-  /** What opens a source of a workspace. */
-  readonly sourceParts: (workspace: string) => SourceParts;
-  readonly clock: Clock;
+export interface CrawlParts extends HelpParts {
   readonly log: Log;
-  /** Names this process in the run's record. */
-  readonly worker: string;
-  readonly limits?: SyncLimits;
-  /** How many may be at work at once. */
-  readonly caps: Caps;
+  /** Threads of this process that help with the fetches of a run; absent: there are none. */
+  readonly threads?: RunThreads;
+}
+
+export interface RunThreads {
+  /** Those for one run, until they are disposed of: none, until they are called. */
+  of(runId: string): CalledThreads;
+}
+
+export interface CalledThreads extends AsyncDisposable {
+  /** There is more to fetch than one thread has room for. May be called again and again. */
+  call(): void;
 }
 
 /** The run gives way to others, and goes on later from its checkpoint. */
@@ -89,40 +86,6 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
   return 'ended';
 }
 
-/**
- * Fetches some of what a run that another worker leads has found, until nobody needs a hand or `isEnough`. False: it was not
- * needed.
- */
-export async function help(
-  parts: CrawlParts,
-  runId: string,
-  most: number,
-  isEnough: () => boolean,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const { db, worker } = parts;
-  const run = await locateRun(db, runId);
-  if (!run) return false;
-  const hand = await joinRun(db, runId, worker, most, parts.caps);
-  if (!hand) return false;
-  try {
-    const record = await findSource(db, run.workspace, run.sourceId);
-    const helped = { id: runId, hand, sourceId: record.id, collectionId: record.collectionId };
-    await withSource(parts, record, runId, async ({ source }) => {
-      const { clock, content, limits } = parts;
-      const store = openHandStore(db, helped);
-      await helpRun({ source, store, content, clock, ...(limits ? { limits } : {}) }, isEnough, signal);
-    });
-    return true;
-  } catch (error) {
-    // The run has ended, or was given to another leader.
-    if (error instanceof LockgateError && error.code === 'run_lost') return true;
-    throw error;
-  } finally {
-    await leaveRun(db, hand).catch(() => undefined);
-  }
-}
-
 function stalled(attempts: number): LockgateError {
   return new LockgateError(
     'run_stalled',
@@ -137,8 +100,9 @@ async function execute(
   run: Omit<OwnedRun, 'rules'> & { planId: string | null },
   signal: AbortSignal,
 ) {
-  return withSource(parts, record, run.id, async ({ source, listing, positionAfter }) =>
-    executeRun(
+  return withSource(parts, record, run.id, async ({ source, listing, positionAfter }) => {
+    await using threads = parts.threads?.of(run.id);
+    return await executeRun(
       {
         source,
         listing,
@@ -150,40 +114,12 @@ async function execute(
         ...(run.planId ? { restrict: restrictTo(parts.db, run.planId) } : {}),
         ...(positionAfter ? { positionAfter } : {}),
         clock: parts.clock,
+        onPlenty: () => threads?.call(),
         ...(parts.limits ? { limits: parts.limits } : {}),
       },
       signal,
-    ),
-  );
-}
-
-/** Has the source opened for a run, and writes down what it took. */
-async function withSource<T>(
-  parts: CrawlParts,
-  record: SourceRecord,
-  runId: string,
-  work: (opened: OpenedSource) => Promise<T>,
-): Promise<T> {
-  const { db } = parts;
-  const meter = new RequestCounts();
-  const opened = await openSource(
-    requestFor(record, { actor: `worker ${parts.worker}`, reason: 'sync', runId, sourceId: record.id }),
-    { ...parts.sourceParts(record.workspace), meter },
-  );
-  await using _closing = opened.source;
-  const first = opened.credentialVersion();
-  await noteCredentialVersion(db, runId, first);
-  if (record.quota !== opened.quota) await noteQuota(db, record.id, opened.quota);
-  try {
-    return await work(opened);
-  } catch (error) {
-    throw withVersion(error, record.credentialId, opened.credentialVersion());
-  } finally {
-    const used = opened.credentialVersion();
-    if (used !== first) await noteCredentialVersion(db, runId, used).catch(() => undefined);
-    // How the run ended matters more than that these were lost.
-    await noteRequests(db, runId, meter).catch(() => undefined);
-  }
+    );
+  });
 }
 
 /** What decides which entries of a listing become documents, and under which paths. */
@@ -192,21 +128,6 @@ function rulesOf({ path, settings, include, exclude, maxBytes }: SourceRecord): 
 }
 
 const NO_GUARD = { documents: Number.POSITIVE_INFINITY, share: 1 };
-
-/** A source that does not take the credential: which version that was. */
-function withVersion(error: unknown, id: string, version: string): unknown {
-  if (!(error instanceof ConnectorError) || !REJECTIONS.includes(error.code)) return error;
-  const { code, message, operation, status, requestId, hint } = error;
-  return new ConnectorError(code, `${message} The credential was "${id}", version ${version}.`, {
-    operation,
-    retryable: false,
-    ...(status ? { status } : {}),
-    ...(requestId ? { requestId } : {}),
-    ...(hint ? { hint } : {}),
-  });
-}
-
-const REJECTIONS: readonly string[] = ['credential_rejected', 'permission_denied'];
 
 /** What says nothing of the run: another attempt goes on from the checkpoint, or another worker already has. */
 const INTERRUPTIONS: readonly string[] = ['run_lost', 'database_unavailable'];

@@ -55,7 +55,8 @@ export function requestFor(
 
 export interface SourceParts {
   readonly reader: SecretReader;
-  readonly directory: (manager: string) => SecretDirectory;
+  /** What tells a credential that is missing from there being none at all; absent: it is not told. */
+  readonly directory?: (manager: string) => SecretDirectory;
   readonly runtime: Omit<Runtime, 'slowDown'>;
   readonly limits: Limits;
   /** Hears of every request. */
@@ -155,9 +156,8 @@ async function access(request: SourceRequest, parts: SourceParts): Promise<Acces
       `List the fitting ones: lockgate secrets list --type ${connectorType}`,
     );
   } catch (error) {
-    if (error instanceof CredentialNotFoundError && (await isEmpty(parts.directory(manager), connectorType))) {
-      throw new NoSecretIdsError(connectorType);
-    }
+    const directory = error instanceof CredentialNotFoundError ? parts.directory?.(manager) : undefined;
+    if (directory && (await isEmpty(directory, connectorType))) throw new NoSecretIdsError(connectorType);
     throw error;
   }
 }

@@ -14,6 +14,8 @@ export interface HandParts {
   readonly content: ContentStore;
   readonly clock: Clock;
   readonly limits?: SyncLimits;
+  /** Hears, again and again, that there is more to fetch than this hand has room for. */
+  readonly onPlenty?: () => void;
 }
 
 /** Somebody asked for the run to stop. */
@@ -33,6 +35,7 @@ export class Hand implements Outlet {
   readonly #committer: Committer;
   readonly #limits: SyncLimits;
   readonly #clock: Clock;
+  readonly #onPlenty: () => void;
   readonly #stop = new AbortController();
   readonly #ended = new AbortController();
   readonly #beats: Promise<void>;
@@ -41,8 +44,10 @@ export class Hand implements Outlet {
   #wake: () => void = () => undefined;
   readonly signal: AbortSignal;
 
-  constructor({ source, store, content, clock, limits = DEFAULT_LIMITS }: HandParts, outer: AbortSignal) {
+  constructor(parts: HandParts, outer: AbortSignal) {
+    const { source, store, content, clock, limits = DEFAULT_LIMITS, onPlenty = () => undefined } = parts;
     this.#store = store;
+    this.#onPlenty = onPlenty;
     this.#limits = limits;
     this.#clock = clock;
     this.signal = AbortSignal.any([outer, this.#stop.signal]);
@@ -72,6 +77,7 @@ export class Hand implements Outlet {
 
   async offered(batches: number): Promise<void> {
     this.#offered += batches;
+    if (batches > 0) this.#onPlenty();
     while (this.#offered >= this.#limits.offeredBatches && !this.signal.aborted) {
       this.#offered = (await this.#store.leftBatches()).free;
       if (this.#offered < this.#limits.offeredBatches) return;
@@ -89,17 +95,23 @@ export class Hand implements Outlet {
 
   /**
    * Takes batches that nobody has, as there is room, until `isEnough`, or until `isDone` says that there is nothing to wait for:
-   * it is asked when there was nothing to take.
+   * it is asked when there was nothing to take, and told for how many milliseconds that has been so.
    */
-  async work(isDone: () => Promise<boolean>, isEnough: () => boolean = () => false): Promise<void> {
+  async work(isDone: (idleMs: number) => Promise<boolean>, isEnough: () => boolean = () => false): Promise<void> {
+    let idleSince: number | null = null;
     while (!this.signal.aborted && !isEnough()) {
       this.#isFull = !this.#fetcher.hasRoom(this.#limits.batchEntries);
-      if (!this.#isFull) {
+      if (this.#isFull) this.#onPlenty();
+      else {
         const batches = await this.#store.takeBatches(this.#fetcher.isIdle ? BATCHES_AT_ONCE : 1);
         for (const batch of batches) await this.#takeUp(batch);
-        if (batches.length > 0) continue;
+        if (batches.length > 0) {
+          idleSince = null;
+          continue;
+        }
         if (this.#fetcher.isIdle) await this.#committer.flush();
-        if (await isDone()) return;
+        idleSince ??= this.#clock.now();
+        if (await isDone(this.#clock.now() - idleSince)) return;
       }
       await this.#pause();
     }
@@ -157,11 +169,21 @@ export class Hand implements Outlet {
   }
 }
 
-/** Helps a run that another process leads, until nobody needs a hand or `signal` aborts; then what was taken is finished. */
-export async function helpRun(parts: HandParts, isEnough: () => boolean, signal: AbortSignal): Promise<void> {
+/** How long somebody helps. */
+export interface HelpTerms {
+  /** Whether others need the hand more. */
+  isEnough(): boolean;
+  /** How long it waits for more when nothing is left to take, in milliseconds: for who does not come back for nothing. */
+  readonly lingerMs?: number;
+}
+
+/** Helps a run that another hand leads, as the terms say, or until `signal` aborts; then what was taken is finished. */
+export async function helpRun(parts: HandParts, terms: HelpTerms, signal: AbortSignal): Promise<void> {
   const hand = new Hand(parts, signal);
+  const { lingerMs = 0 } = terms;
+  const isDone = async (idleMs: number) => idleMs >= lingerMs && (await parts.store.leftBatches()).free === 0;
   try {
-    await hand.work(async () => (await parts.store.leftBatches()).free === 0, isEnough);
+    await hand.work(isDone, () => terms.isEnough());
   } catch (error) {
     hand.stop(error);
   } finally {

@@ -17,6 +17,8 @@ export interface RunParts {
   readonly guard: DeletionGuard;
   readonly clock: Clock;
   readonly limits?: SyncLimits;
+  /** Hears, again and again, that there is more to fetch than this process has room for. */
+  readonly onPlenty?: () => void;
   /** Leaves of what the listing asks for what may be done; absent: all of it. */
   readonly restrict?: (plan: Plan) => Promise<Plan>;
   /** Where the source's listing begins after a key; absent: only from its beginning. */

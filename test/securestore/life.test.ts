@@ -125,7 +125,10 @@ test('killed at any instant it loses no write that it answered, of any replica',
       }
     };
     const writers = Array.from({ length: 4 }, write);
-    await wait(150 + Math.random() * 500);
+    // By what it has answered, so that the machine's speed does not matter; and then at any instant.
+    const enough = answered.size + 12 + Math.random() * 30;
+    while (answered.size < enough) await wait(2);
+    await wait(Math.random() * 30);
     await one.down('SIGKILL');
     killed = true;
     await Promise.all(writers);

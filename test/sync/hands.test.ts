@@ -61,7 +61,9 @@ async function helps(rig: Rig, worker: string): Promise<number> {
   };
   const parts = { source: sourceOf(rig), store: counted, content: rig.content, clock: systemClock, limits: rig.limits };
   // A run that ends while somebody helps has no need of the hand any more.
-  await helpRun(parts, () => false, NEVER).catch((error) => expect(error).toMatchObject({ code: 'run_lost' }));
+  await helpRun(parts, { isEnough: () => false }, NEVER).catch((error) =>
+    expect(error).toMatchObject({ code: 'run_lost' }),
+  );
   return committed;
 }
 
