@@ -26,7 +26,7 @@ export interface RunThreads {
 }
 
 export interface CalledThreads extends AsyncDisposable {
-  /** There is more to fetch than one thread has room for. May be called again and again. */
+  /** There is so much to fetch that the listing waits. May be called again and again. */
   call(): void;
 }
 

@@ -14,7 +14,7 @@ export interface HandParts {
   readonly content: ContentStore;
   readonly clock: Clock;
   readonly limits?: SyncLimits;
-  /** Hears, again and again, that there is more to fetch than this hand has room for. */
+  /** Hears, again and again, that the listing waits because there is so much to fetch. */
   readonly onPlenty?: () => void;
 }
 
@@ -77,10 +77,10 @@ export class Hand implements Outlet {
 
   async offered(batches: number): Promise<void> {
     this.#offered += batches;
-    if (batches > 0) this.#onPlenty();
     while (this.#offered >= this.#limits.offeredBatches && !this.signal.aborted) {
       this.#offered = (await this.#store.leftBatches()).free;
       if (this.#offered < this.#limits.offeredBatches) return;
+      this.#onPlenty();
       await this.#clock.sleep(this.#limits.pollMs, this.signal).catch(() => undefined);
     }
   }
@@ -101,8 +101,7 @@ export class Hand implements Outlet {
     let idleSince: number | null = null;
     while (!this.signal.aborted && !isEnough()) {
       this.#isFull = !this.#fetcher.hasRoom(this.#limits.batchEntries);
-      if (this.#isFull) this.#onPlenty();
-      else {
+      if (!this.#isFull) {
         const batches = await this.#store.takeBatches(this.#fetcher.isIdle ? BATCHES_AT_ONCE : 1);
         for (const batch of batches) await this.#takeUp(batch);
         if (batches.length > 0) {

@@ -17,7 +17,7 @@ export interface RunParts {
   readonly guard: DeletionGuard;
   readonly clock: Clock;
   readonly limits?: SyncLimits;
-  /** Hears, again and again, that there is more to fetch than this process has room for. */
+  /** Hears, again and again, that the listing waits because there is so much to fetch. */
   readonly onPlenty?: () => void;
   /** Leaves of what the listing asks for what may be done; absent: all of it. */
   readonly restrict?: (plan: Plan) => Promise<Plan>;
