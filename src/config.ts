@@ -17,8 +17,10 @@ import { VERSION } from './version.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 
-/** Unless the deployment says otherwise: each takes memory, and PostgreSQL needs cores, too. */
-const MOST_THREADS = 3;
+/** Unless the deployment says otherwise: each has PostgreSQL and V8's own threads work as well, which is a core for two. */
+function usualThreads(): number {
+  return Math.min(Math.max(Math.floor(availableParallelism() / 2) - 1, 0), 3);
+}
 
 export interface HttpConfig {
   readonly host: string;
@@ -90,7 +92,7 @@ export function readConfig(environment: Environment = process.env): Config {
     allowedEndpoints: allowedEndpoints(environment),
     tracing: tracing(environment),
     crew: crew(environment),
-    threads: numberIn(environment, 'LOCKGATE_THREADS', Math.min(availableParallelism() - 1, MOST_THREADS), 0, 64),
+    threads: numberIn(environment, 'LOCKGATE_THREADS', usualThreads(), 0, 64),
     retention: {
       changesDays: numberIn(environment, 'LOCKGATE_KEEP_CHANGES_DAYS', 0, 0, 36_500),
       runsDays: numberIn(environment, 'LOCKGATE_KEEP_RUNS_DAYS', 90, 0, 36_500),

@@ -1,5 +1,7 @@
+import { writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { Pool } from 'undici';
@@ -13,6 +15,7 @@ import { AdaptiveLimit, withLimit } from '../src/layers/limit.ts';
 import { withRetry } from '../src/layers/retry.ts';
 import { withTimeout } from '../src/layers/timeout.ts';
 import { withVerification } from '../src/layers/verify.ts';
+import { Deployment } from './deployment.ts';
 import { runtimeFor } from './runtime.ts';
 
 /**
@@ -109,3 +112,16 @@ test('reading an object with all that it takes is not far from asking for it', a
   await bare.close();
   expect(ours / floor).toBeLessThan(2.5);
 }, 60_000);
+
+test('a command that reads a secret and asks a source loads nothing of what is behind fetch, which would be an eighth of its start', async () => {
+  await using deployment = await Deployment.start();
+  const told = join(deployment.folder, 'told.mjs');
+  await writeFile(
+    told,
+    `process.on('exit', () => process.stderr.write(process.moduleLoadList.filter((name) => name.includes('undici')).join()));`,
+  );
+  await deployment.putSecret();
+  const source = await deployment.connect();
+  deployment.environment = { ...deployment.environment, NODE_OPTIONS: `--import=${told}` };
+  expect(await deployment.run('sources', 'check', source)).toMatchObject({ code: 0, stderr: '' });
+});

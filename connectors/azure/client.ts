@@ -1,5 +1,4 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import type { Agent as HttpAgent } from 'node:http';
 import {
   AnonymousCredential,
   ContainerClient,
@@ -8,6 +7,7 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
 import type { Runtime } from '../../src/contract/connector.ts';
+import { nodeHttp } from '../../src/contract/node-http.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { ambientTokens, appTokens, type TokenSource } from '../entra/token.ts';
 import type { AzureCredential } from './credential.ts';
@@ -39,7 +39,7 @@ export function openContainer(
   const url = new URL(endpoint);
   if (!ownEndpoint) runtime.egress.assertEndpoint(url, 'public');
   const lookup = ownEndpoint ? undefined : runtime.egress.lookupFor(url);
-  const Agent = url.protocol === 'https:' ? HttpsAgent : HttpAgent;
+  const { Agent } = nodeHttp(url.protocol);
   const agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, ...(lookup ? { lookup } : {}) });
   const proof = proofOf(credential, runtime);
   // The layers retry and time out. A redirect would take what signs a request to another place: none is followed.

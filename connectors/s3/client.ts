@@ -1,8 +1,8 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import type { Agent as HttpsAgent } from 'node:https';
 import { type GetObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Runtime } from '../../src/contract/connector.ts';
+import { nodeHttp } from '../../src/contract/node-http.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import type { S3Credential } from './credential.ts';
 import { regionFrom } from './errors.ts';
@@ -126,7 +126,7 @@ export function createHandler(endpoint: string | undefined, runtime: Runtime): N
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(lookup ? { lookup } : {}) };
   return new NodeHttpHandler({
     connectionTimeout: CONNECT_TIMEOUT_MS,
-    httpAgent: new HttpAgent(agent),
-    httpsAgent: new HttpsAgent(agent),
+    httpAgent: new (nodeHttp('http:').Agent)(agent),
+    httpsAgent: new (nodeHttp('https:').Agent)(agent) as HttpsAgent,
   });
 }

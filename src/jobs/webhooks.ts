@@ -1,10 +1,10 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { readChanges } from '../collections/changes.ts';
 import { locateWebhook, noteRefused, noteTaken, type WebhookRecord } from '../collections/webhooks.ts';
 import type { Egress } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
+import { nodeHttp } from '../contract/node-http.ts';
 import type { Secret } from '../contract/secret.ts';
 import type { SecretReader } from '../contract/secret-manager.ts';
 import { traced } from '../layers/traced.ts';
@@ -95,16 +95,12 @@ async function send(
     ...(lookup ? { lookup } : {}),
   };
   const status = await new Promise<number>((resolve, reject) => {
-    const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
-      url,
-      options,
-      (response: IncomingMessage) => {
-        // What it says is not looked at; a redirect is not followed.
-        response.resume();
-        response.once('end', () => resolve(response.statusCode ?? 0));
-        response.once('error', reject);
-      },
-    );
+    const request = nodeHttp(url.protocol).request(url, options, (response: IncomingMessage) => {
+      // What it says is not looked at; a redirect is not followed.
+      response.resume();
+      response.once('end', () => resolve(response.statusCode ?? 0));
+      response.once('error', reject);
+    });
     request.once('error', reject);
     request.end(body);
   }).catch((error: { code?: string; name?: string }) => {

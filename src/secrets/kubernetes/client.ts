@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest, type RequestOptions } from 'node:https';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { ConfigError } from '../../contract/errors.ts';
+import { nodeHttp } from '../../contract/node-http.ts';
 import { hashOf, type NameRules, nameFor } from '../identifier.ts';
 import { type Described, fromLabels, toLabels } from '../labels.ts';
 import { failure, unavailable } from './errors.ts';
@@ -195,7 +196,7 @@ async function send(
   body: string | undefined,
 ): Promise<{ status: number; text: string }> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const request: ClientRequest = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options, resolve);
+    const request: ClientRequest = nodeHttp(url.protocol).request(url, options, resolve);
     request.once('error', reject);
     request.once('timeout', () => request.destroy(new Error('timeout')));
     request.end(body);

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { rootCertificates } from 'node:tls';
 import { ConfigError, SecretAccessDeniedError, SecretManagerUnavailableError } from '../../contract/errors.ts';
+import { nodeHttp } from '../../contract/node-http.ts';
 import { Secret } from '../../contract/secret.ts';
 import type { Held, VaultAuth, VaultSettings } from './settings.ts';
 
@@ -169,7 +169,7 @@ class VaultClient {
             ],
           }
         : {};
-    const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    const send = nodeHttp(url.protocol).request;
     try {
       const response = await new Promise<IncomingMessage>((resolve, reject) => {
         const request = send(
