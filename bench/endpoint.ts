@@ -30,6 +30,7 @@ export async function startEndpoint(root: string, buckets: readonly Bucket[]): P
   for (const bucket of buckets) await writeBucket(join(www, bucket.name), bucket);
   const file = join(root, 'nginx.conf');
   await writeFile(file, configuration(root, www));
+  if (await answers()) throw new Error(`something listens on port ${PORT} already: end it first`);
   const nginx = spawn('nginx', ['-c', file, '-e', join(root, 'error.log')], { stdio: 'ignore' });
   for (let tries = 0; !(await answers()); tries++) {
     if (tries > 100 || nginx.exitCode) throw new Error(`nginx does not start; see ${join(root, 'error.log')}`);
@@ -156,7 +157,9 @@ function configuration(root: string, www: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `${name}_temp_path ${root}/tmp;`)
     .join(' ');
-  return `worker_processes 1; daemon off; pid ${root}/nginx.pid;
+  // Started by root, nginx would be somebody else, who may not pass through every folder.
+  const user = process.getuid?.() === 0 ? 'user root; ' : '';
+  return `${user}worker_processes 1; daemon off; pid ${root}/nginx.pid;
 events { worker_connections 4096; }
 http {
   access_log off; sendfile on; keepalive_requests 100000000; keepalive_timeout 300s; ${temporary}
