@@ -56,12 +56,12 @@ export class HandThreads implements RunThreads {
       },
       [Symbol.asyncDispose]: async () => {
         isOver = true;
-        for (const [thread, ended] of threads) {
-          thread.postMessage('stop');
-          const late = wait(this.#parts.stopMs ?? STOP_MS, 'late' as const, { ref: false });
-          if ((await Promise.race([ended, late])) === 'late') await thread.terminate();
-        }
-        await Promise.all(threads.values());
+        for (const thread of threads.keys()) thread.postMessage('stop');
+        const ended = Promise.all(threads.values());
+        const late = wait(this.#parts.stopMs ?? STOP_MS, 'late' as const, { ref: false });
+        if ((await Promise.race([ended, late])) === 'late')
+          for (const thread of threads.keys()) await thread.terminate();
+        await ended;
       },
     };
   }
