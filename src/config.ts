@@ -17,11 +17,6 @@ import { VERSION } from './version.ts';
 
 export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 
-/** Unless the deployment says otherwise: each has PostgreSQL and V8's own threads work as well, which is a core for two. */
-function usualThreads(): number {
-  return Math.min(Math.max(Math.floor(availableParallelism() / 2) - 1, 0), 3);
-}
-
 export interface HttpConfig {
   readonly host: string;
   readonly port: number;
@@ -183,6 +178,11 @@ function crew(environment: Environment): CrewConfig {
       perWorkspace: bound('LOCKGATE_WORKERS_PER_WORKSPACE', 0),
     },
   };
+}
+
+/** Unless the deployment says otherwise: each has PostgreSQL and V8's own threads work as well, which is a core for two. */
+function usualThreads(): number {
+  return Math.min(Math.max(Math.floor(availableParallelism() / 2) - 1, 0), 3);
 }
 
 function oidc(environment: Environment): OidcSettings | null {

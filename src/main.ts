@@ -126,14 +126,22 @@ function crawling(
   sourceParts: (workspace: string) => SourceParts,
   worker: string,
 ): () => Promise<CrawlParts> {
-  const { dataDir, allowedEndpoints, ambientCredentials: ambient, tracing, crew } = config;
-  const { caps, handsPerRun } = crew;
-  const about = { content: config.content, dataDir, allowedEndpoints, ambient, tracing, caps, handsPerRun };
+  const { dataDir, allowedEndpoints, ambientCredentials: ambient, tracing } = config;
+  const { caps, handsPerRun } = config.crew;
+  const deployment = {
+    content: config.content,
+    dataDir,
+    allowedEndpoints,
+    ambient,
+    logLevel: log.level,
+    tracing,
+    caps,
+    handsPerRun,
+  };
   let threads: HandThreads | null = null;
   return async () => {
     keepHeapSmall();
     const [db, store] = [await database(), await content()];
-    const deployment = { ...about, logLevel: log.level };
     threads ??= new HandThreads({ db, reader, log, worker, most: config.threads, deployment });
     return { db, content: store, sourceParts, clock: systemClock, log, worker, caps, threads };
   };

@@ -4,27 +4,18 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { systemClock } from '../src/clock.ts';
-import { createCollection } from '../src/collections/collections.ts';
-import { NO_CAPS } from '../src/collections/hands.ts';
 import { openPackIndex } from '../src/collections/pack-index.ts';
 import { findRun, requestRun } from '../src/collections/runs.ts';
-import { addSource } from '../src/collections/sources.ts';
 import { openDirectoryStore } from '../src/content/directory.ts';
 import type { AccessPurpose, SecretReader } from '../src/contract/secret-manager.ts';
 import type { OpenDatabase } from '../src/db/pool.ts';
 import { type CrawlParts, crawl } from '../src/jobs/crawl.ts';
-import { Limits } from '../src/jobs/open-source.ts';
-import { createLog } from '../src/log.ts';
-import { findEnvSecrets } from '../src/secrets/env/names.ts';
-import { openEnvReader } from '../src/secrets/env/reader.ts';
 import { DEFAULT_LIMITS, type SyncLimits } from '../src/sync/limits.ts';
 import { HandThreads } from '../src/threads/hands.ts';
+import { crawlingOf } from './crawling.ts';
 import { freshDatabase } from './database.ts';
 import { Deployment } from './deployment.ts';
-import { runtimeFor } from './runtime.ts';
 import { S3Server } from './servers/s3.ts';
-import { SOURCE_SETTINGS } from './source-settings.ts';
 
 const OBJECTS = 4000;
 /** The listing soon waits for who leads. */
@@ -39,7 +30,6 @@ let reads: string[];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lockgate-threads-'));
   server = await new S3Server().listen();
-  server.keys.set('AKIAFAKETHREADS', { secretAccessKey: 'fake' });
   for (let i = 0; i < OBJECTS; i++) server.put('docs', `${i}`, `body ${i}`);
 });
 afterAll(async () => {
@@ -58,28 +48,21 @@ beforeEach(() => {
 
 /** What a run is executed with where one thread may help, and who asked for the credential. */
 async function prepare(
-  db: OpenDatabase,
+  db: Awaited<ReturnType<typeof freshDatabase>>,
   { accessing = async (_: AccessPurpose) => {}, stopMs = 10_000, most = 1 } = {},
 ) {
-  const { id } = await createCollection(db, 'default', 'c');
-  const source = await addSource(db, 'default', id, SOURCE_SETTINGS, null);
-  const json = JSON.stringify({
-    access_key_id: 'AKIAFAKETHREADS',
-    secret_access_key: 'fake',
-    endpoint: server.endpoint,
-  });
-  const secrets = openEnvReader(findEnvSecrets({ LOCKGATE_SECRET_K: json, LOCKGATE_SECRET_K_TYPE: 's3' }));
+  const content = await mkdtemp(join(folder, 'content-'));
+  const { parts: alone, source } = await crawlingOf(db, server, content);
+  const { log, worker, caps } = alone;
+  const opening = alone.sourceParts('default');
   const actors: string[] = [];
   const reader: SecretReader = {
     access: async (ref, purpose) => {
       actors.push(purpose.actor);
       await accessing(purpose);
-      return secrets.access(ref, purpose);
+      return opening.reader.access(ref, purpose);
     },
   };
-  const content = await mkdtemp(join(folder, 'content-'));
-  const log = createLog('silent', String);
-  const limits = new Limits(systemClock);
   const deployment = {
     content: { kind: 'directory' as const, folder: content },
     dataDir: content,
@@ -87,22 +70,18 @@ async function prepare(
     ambient: false,
     logLevel: 'silent',
     tracing: false,
-    caps: NO_CAPS,
+    caps,
     handsPerRun: 8,
   };
   const parts: CrawlParts = {
-    db,
+    ...alone,
     content: await openDirectoryStore(
       content,
       openPackIndex(async () => db),
     ),
-    sourceParts: () => ({ reader, runtime: runtimeFor(server.endpoint), limits }),
-    clock: systemClock,
-    log,
-    caps: NO_CAPS,
-    worker: 'test',
+    sourceParts: () => ({ ...opening, reader }),
     limits: LIMITS,
-    threads: new HandThreads({ db, reader, log, worker: 'test', most, deployment, stopMs }),
+    threads: new HandThreads({ db, reader, log, worker, most, deployment, stopMs }),
   };
   return { parts, actors, runId: await requestRun(db, source.id, 'manual') };
 }

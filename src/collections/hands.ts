@@ -81,11 +81,6 @@ export async function leaveRun(db: Queryable, hand: string): Promise<void> {
   await db.query('delete from lockgate.hand where id = $1', [hand]);
 }
 
-/** The same for a helper that has ended without doing it. */
-export async function dismissHelper(db: Queryable, run: string, worker: string): Promise<void> {
-  await db.query('delete from lockgate.hand where run_id = $1 and worker = $2 and not leads', [run, worker]);
-}
-
 /** Who asks what there is to do. */
 export interface Asking {
   readonly worker: string;
@@ -199,7 +194,10 @@ export async function waitingRuns(db: Queryable, limit: number): Promise<string[
   return rows.map(({ id }) => id);
 }
 
-/** Ends every hand of a run but the one that leads it. */
-export async function dismissHelpers(db: Queryable, run: string): Promise<void> {
-  await db.query('delete from lockgate.hand where run_id = $1 and not leads', [run]);
+/** Ends every hand of a run but the one that leads it; of one worker only, where it is named. */
+export async function dismissHelpers(db: Queryable, run: string, worker: string | null = null): Promise<void> {
+  await db.query('delete from lockgate.hand where run_id = $1 and not leads and ($2::text is null or worker = $2)', [
+    run,
+    worker,
+  ]);
 }

@@ -36,7 +36,7 @@ export function openPool(
       pools.use((pool) => pool.query(text, values.map(asParameter)).then(rowsOf<Row>)),
     transaction: (work) => pools.use((pool) => again(() => transaction(pool, work))),
     tryLock: (key) => pools.use((pool) => tryLock(pool, key)),
-    target: async () => (typeof target === 'function' ? target() : target),
+    target: pools.target,
     [Symbol.asyncDispose]: async () => {
       await pools.end();
       await onClose();
@@ -62,7 +62,7 @@ function asParameter(value: unknown): unknown {
 
 /** The pool of the current login, and those of earlier ones while they are in use. */
 class LoggedInPools {
-  readonly #target: () => Promise<PoolTarget>;
+  readonly target: () => Promise<PoolTarget>;
   readonly #fixed: boolean;
   readonly #max: number;
   readonly #all: pg.Pool[] = [];
@@ -70,7 +70,7 @@ class LoggedInPools {
 
   constructor(target: PoolTarget | (() => Promise<PoolTarget>), maxConnections: number) {
     this.#fixed = typeof target !== 'function';
-    this.#target = typeof target === 'function' ? target : async () => target;
+    this.target = typeof target === 'function' ? target : async () => target;
     this.#max = maxConnections;
   }
 
@@ -102,7 +102,7 @@ class LoggedInPools {
 
   async #open(): Promise<pg.Pool> {
     const pool = new pg.Pool({
-      ...(await this.#target()),
+      ...(await this.target()),
       max: this.#max,
       types,
       application_name: 'lockgate',

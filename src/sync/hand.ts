@@ -170,19 +170,22 @@ export class Hand implements Outlet {
 
 /** How long somebody helps. */
 export interface HelpTerms {
-  /** Whether others need the hand more. */
-  isEnough(): boolean;
+  /** Whether others need the hand more; absent: nobody does. */
+  readonly isEnough?: () => boolean;
   /** How long it waits for more when nothing is left to take, in milliseconds: for who does not come back for nothing. */
   readonly lingerMs?: number;
 }
 
 /** Helps a run that another hand leads, as the terms say, or until `signal` aborts; then what was taken is finished. */
-export async function helpRun(parts: HandParts, terms: HelpTerms, signal: AbortSignal): Promise<void> {
+export async function helpRun(
+  parts: HandParts,
+  { isEnough, lingerMs = 0 }: HelpTerms,
+  signal: AbortSignal,
+): Promise<void> {
   const hand = new Hand(parts, signal);
-  const { lingerMs = 0 } = terms;
   const isDone = async (idleMs: number) => idleMs >= lingerMs && (await parts.store.leftBatches()).free === 0;
   try {
-    await hand.work(isDone, () => terms.isEnough());
+    await hand.work(isDone, isEnough);
   } catch (error) {
     hand.stop(error);
   } finally {

@@ -1,24 +1,17 @@
-import type { Capabilities, Clock, Source } from '../contract/connector.ts';
-import type { ContentStore } from '../contract/content-store.ts';
+import type { Capabilities } from '../contract/connector.ts';
 import type { RunStore } from '../contract/run.ts';
-import { Hand } from './hand.ts';
+import { Hand, type HandParts } from './hand.ts';
 import { DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from './limits.ts';
 import { listAndPlan } from './lister.ts';
 import { followChanges, withMirror } from './mirror.ts';
 import type { Plan } from './plan.ts';
 import type { Selection } from './selection.ts';
 
-export interface RunParts {
-  readonly source: Source;
+export interface RunParts extends HandParts {
   readonly listing: Capabilities['listing'];
   readonly store: RunStore;
-  readonly content: ContentStore;
   readonly select: Selection;
   readonly guard: DeletionGuard;
-  readonly clock: Clock;
-  readonly limits?: SyncLimits;
-  /** Hears, again and again, that the listing waits because there is so much to fetch. */
-  readonly onPlenty?: () => void;
   /** Leaves of what the listing asks for what may be done; absent: all of it. */
   readonly restrict?: (plan: Plan) => Promise<Plan>;
   /** Where the source's listing begins after a key; absent: only from its beginning. */

@@ -40,7 +40,7 @@ const reader = watchedReader(
 const runtime = { clock: systemClock, egress: createEgress(orders.allowedEndpoints), ambient };
 const source = { reader, runtime, limits: new Limits(systemClock) };
 const parts = { db, content, sourceParts: () => source, clock: systemClock, worker, caps };
-const terms = { isEnough: () => false, lingerMs: LINGER_MS };
+const terms = { lingerMs: LINGER_MS };
 try {
   const until = systemClock.now() + LINGER_MS;
   while (!(await help(parts, runId, handsPerRun, terms, stop.signal)) && systemClock.now() < until)

@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import { dismissHelper } from '../collections/hands.ts';
+import { dismissHelpers } from '../collections/hands.ts';
 import { describeError } from '../contract/errors.ts';
 import type { SecretReader } from '../contract/secret-manager.ts';
 import type { OpenDatabase } from '../db/pool.ts';
@@ -82,6 +82,6 @@ export class HandThreads implements RunThreads {
     thread.on('error', (error) => log.warn({ runId, worker, error: describeError(error) }, 'a thread has broken'));
     await new Promise((resolve) => thread.once('exit', resolve));
     this.#atWork--;
-    await dismissHelper(db, runId, worker).catch(() => undefined);
+    await dismissHelpers(db, runId, worker).catch(() => undefined);
   }
 }

@@ -2,31 +2,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
-import { createCollection } from '../../src/collections/collections.ts';
 import { NO_CAPS } from '../../src/collections/hands.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
 import { findRun, requestRun } from '../../src/collections/runs.ts';
-import { addSource } from '../../src/collections/sources.ts';
-import { openDirectoryStore } from '../../src/content/directory.ts';
-import { type CrawlParts, crawl } from '../../src/jobs/crawl.ts';
+import { crawl } from '../../src/jobs/crawl.ts';
 import { leadRun } from '../../src/jobs/lead-run.ts';
-import { Limits } from '../../src/jobs/open-source.ts';
-import { createLog } from '../../src/log.ts';
-import { openEnvDirectory } from '../../src/secrets/env/directory.ts';
-import { findEnvSecrets } from '../../src/secrets/env/names.ts';
-import { openEnvReader } from '../../src/secrets/env/reader.ts';
+import { crawlingOf } from '../crawling.ts';
 import { freshDatabase } from '../database.ts';
-import { runtimeFor } from '../runtime.ts';
 import { S3Server } from '../servers/s3.ts';
-import { SOURCE_SETTINGS } from '../source-settings.ts';
 
 let server: S3Server;
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lockgate-crawl-'));
   server = await new S3Server().listen();
-  server.keys.set('AKIAFAKECRAWL', { secretAccessKey: 'fake' });
   for (let i = 0; i < 20; i++) server.put('docs', `${i}`, `body ${i}`);
 });
 afterAll(async () => {
@@ -34,28 +23,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace = 'default') {
-  const collection = await createCollection(db, workspace, 'c');
-  const source = await addSource(db, workspace, collection.id, SOURCE_SETTINGS, null);
-  const json = JSON.stringify({ access_key_id: 'AKIAFAKECRAWL', secret_access_key: 'fake', endpoint: server.endpoint });
-  const secrets = findEnvSecrets({ LOCKGATE_SECRET_K: json, LOCKGATE_SECRET_K_TYPE: 's3' });
-  const runtime = runtimeFor(server.endpoint);
-  const limits = new Limits(systemClock);
-  const parts: CrawlParts = {
-    db,
-    content: await openDirectoryStore(join(folder, 'content')),
-    sourceParts: () => ({
-      reader: openEnvReader(secrets),
-      directory: () => openEnvDirectory(secrets),
-      runtime,
-      limits,
-    }),
-    clock: systemClock,
-    log: createLog('silent', String),
-    caps: NO_CAPS,
-    worker: 'test',
-  };
-  return { parts, source };
+function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace?: string) {
+  return crawlingOf(db, server, join(folder, 'content'), workspace);
 }
 
 test('late jobs of ended runs do not keep the next run of the source from being executed', async () => {
