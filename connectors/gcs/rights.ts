@@ -21,8 +21,12 @@ export async function rightsWarnings(client: GcsClient, bucket: string, signal: 
   for (const permission of Object.keys(MORE)) query.append('permissions', permission);
   try {
     const request = await client.requestFor(`${bucket}/iam/testPermissions`, query);
-    const { body } = await client.requests.whole(request, ANSWER_BYTES, signal);
-    const { permissions } = JSON.parse(body.toString()) as { permissions?: unknown };
+    const { permissions } = await client.requests.page(
+      request,
+      ANSWER_BYTES,
+      signal,
+      (body) => JSON.parse(body.toString()) as { permissions?: unknown },
+    );
     const found = (Array.isArray(permissions) ? permissions : []).flatMap((name) => MORE[String(name)] ?? []);
     if (found.length === 0) return [];
     return [

@@ -1,4 +1,3 @@
-import { giveBack } from '../../src/contract/chunk-pool.ts';
 import type { ByteRange, Content, Entry } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { assertRange, bodyOf } from '../../src/contract/object-store.ts';
@@ -21,7 +20,7 @@ export interface Stated {
 }
 
 /** Reads an object: a small one into a buffer, another as it comes. `toError` is for what fails after this has returned. */
-export async function readContent(
+export function readContent(
   requests: Requests,
   request: RawRequest,
   entry: Entry,
@@ -30,18 +29,23 @@ export async function readContent(
   statedIn: (headers: AnswerHeaders) => Stated,
   toError: (error: unknown) => unknown,
 ): Promise<Content> {
-  if (!range && entry.size <= WHOLE_BYTES) {
-    const { headers, body } = await requests.whole(request, entry.size, signal);
-    try {
-      const { checksums, assert } = statedIn(headers);
-      assert?.();
-      if (body.length < entry.size) throw truncated(body.length, entry.size);
-      return typed({ checksums, body: new OnceBody(body), whole: body }, headers);
-    } catch (error) {
-      giveBack(body);
-      throw error;
-    }
-  }
+  if (range || entry.size > WHOLE_BYTES) return readStream(requests, request, range, signal, statedIn, toError);
+  return requests.whole(request, entry.size, signal, (headers, body): Content => {
+    const { checksums, assert } = statedIn(headers);
+    assert?.();
+    if (body.length < entry.size) throw truncated(body.length, entry.size);
+    return typed({ checksums, body: new OnceBody(body), whole: body }, headers);
+  });
+}
+
+async function readStream(
+  requests: Requests,
+  request: RawRequest,
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+  statedIn: (headers: AnswerHeaders) => Stated,
+  toError: (error: unknown) => unknown,
+): Promise<Content> {
   const { headers, body } = await requests.stream(request, signal);
   try {
     const { checksums, assert } = statedIn(headers);

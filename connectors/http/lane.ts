@@ -1,7 +1,7 @@
 import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
 import { ChunkedBody, type Framing, framingOf, parseHead } from './framing.ts';
-import { coded, type Flow, type Head, type Receiver } from './messages.ts';
+import { type Asked, coded, type Flow, type Head } from './messages.ts';
 
 /** Of heads, and of bodies that say nothing of their length; used again for every answer. */
 const OWN_BYTES = 64 * 1024;
@@ -9,38 +9,44 @@ export const CONNECT_TIMEOUT_MS = 10_000;
 /** An idle connection is let go before most servers do. */
 const IDLE_MS = 4000;
 
-/** An answer that is for others to ask for again, who know more of HTTP. */
-export class UnusualAnswer extends Error {}
+/** Who has the lanes to one origin. */
+export interface LaneOwner {
+  /** The lane has nothing to do. */
+  idle(lane: Lane): void;
+  closed(lane: Lane): void;
+  /** The connection ended before the answer began, as its server may end one that nobody used for a while. */
+  askAgain(asked: Asked): void;
+  /** Its answer is for others to ask for, who know more of HTTP. */
+  askElsewhere(asked: Asked): void;
+}
 
 const NOTHING = Buffer.alloc(0);
 
 /** One request and what has come of its answer. One object does for all who are to be told of something: closures cost as much as the rest. */
 class Exchange implements Flow {
-  readonly receiver: Receiver;
-  /** What to do when the connection ends before the answer has begun; absent: the receiver hears of it. */
-  readonly again: (() => void) | undefined;
+  readonly asked: Asked;
+  /** Whether it is asked again when the connection ends before the answer has begun. */
+  readonly isOnUsed: boolean;
   /** Of the head what has come, until it is whole. */
   head: Buffer | null = NOTHING;
   framing: Framing = 0;
   chunks: ChunkedBody | null = null;
   readonly #lane: Lane;
-  readonly #signal: AbortSignal;
 
-  constructor(lane: Lane, receiver: Receiver, signal: AbortSignal, again: (() => void) | undefined) {
+  constructor(lane: Lane, asked: Asked, isOnUsed: boolean) {
     this.#lane = lane;
-    this.receiver = receiver;
-    this.#signal = signal;
-    this.again = again;
-    signal.addEventListener('abort', this);
+    this.asked = asked;
+    this.isOnUsed = isOnUsed;
+    asked.signal.addEventListener('abort', this);
   }
 
   /** The signal aborts. */
   handleEvent(): void {
-    this.#lane.destroy(this.#signal.reason);
+    this.#lane.destroy(this.asked.signal.reason);
   }
 
   release(): void {
-    this.#signal.removeEventListener('abort', this);
+    this.asked.signal.removeEventListener('abort', this);
   }
 
   resume(): void {
@@ -56,20 +62,20 @@ class Exchange implements Flow {
  * A connection on which GETs follow each other, and whose bytes the kernel writes where they belong (`onread`): a body of stated length
  * straight into the receiver's memory, everything else into a buffer that is used again. What a client does that has new memory for each
  * 64 KiB (clearing it, an object, the collector) costs more than hashing and writing what comes. Knows HTTP/1.1 with a stated length or
- * chunks; of any other answer it makes an `UnusualAnswer`.
+ * chunks; any other answer is to be asked for elsewhere.
  */
 export class Lane {
   readonly #socket: Socket;
   readonly #own = Buffer.allocUnsafeSlow(OWN_BYTES);
-  readonly #onIdle: () => void;
+  readonly #owner: LaneOwner;
   #target: Buffer = this.#own;
   #exchange: Exchange | null = null;
   #idleMs = IDLE_MS;
   #isConnected = false;
   #isOver = false;
 
-  constructor(origin: URL, lookup: LookupFunction | undefined, onIdle: () => void, onClose: () => void) {
-    this.#onIdle = onIdle;
+  constructor(origin: URL, lookup: LookupFunction | undefined, owner: LaneOwner) {
+    this.#owner = owner;
     const socket = this.#connect(origin, lookup);
     this.#socket = socket;
     let failure: Error | null = null;
@@ -86,18 +92,18 @@ export class Lane {
     socket.on('end', () => socket.destroy());
     socket.once('close', () => {
       this.#isOver = true;
-      onClose();
+      owner.closed(this);
       this.#fail(failure ?? coded('ECONNRESET', 'The connection ended too early.'));
     });
   }
 
-  /** Sends a request, whose answer the receiver has; or `again`, when the connection ends before that has begun. Only when it is idle. */
-  ask(text: string, receiver: Receiver, signal: AbortSignal, again?: () => void): void {
-    this.#exchange = new Exchange(this, receiver, signal, again);
+  /** Sends a request, whose answer its receiver has. Only when the lane is idle. */
+  ask(asked: Asked, isOnUsed: boolean): void {
+    this.#exchange = new Exchange(this, asked, isOnUsed);
     if (this.#isConnected) this.#socket.setTimeout(0);
     this.#socket.ref();
-    if (signal.aborted) return this.destroy(signal.reason);
-    this.#socket.write(text, 'latin1');
+    if (asked.signal.aborted) return this.destroy(asked.signal.reason);
+    this.#socket.write(asked.text, 'latin1');
   }
 
   resume(exchange: Exchange): void {
@@ -133,7 +139,7 @@ export class Lane {
   #place(): Buffer {
     const exchange = this.#exchange;
     const isStated = exchange && !exchange.head && !exchange.chunks;
-    this.#target = (isStated && exchange.receiver.room()) || this.#own;
+    this.#target = (isStated && exchange.asked.receiver.room()) || this.#own;
     return this.#target;
   }
 
@@ -160,20 +166,24 @@ export class Lane {
     const head = end < 0 ? null : parseHead(bytes.toString('latin1', 0, end));
     const framing = head && framingOf(head);
     if (!head || framing === null) {
-      this.destroy(new UnusualAnswer());
+      exchange.release();
+      this.#exchange = null;
+      this.destroy();
+      this.#owner.askElsewhere(exchange.asked);
       return false;
     }
     exchange.head = null;
     exchange.framing = framing;
     exchange.chunks = framing === 'chunked' ? new ChunkedBody() : null;
     this.#idleMs = idleTimeOf(head);
-    exchange.receiver.begin(head, exchange);
+    exchange.asked.receiver.begin(head, exchange);
     // Who hears how it begins may have had enough.
     return this.#exchange === exchange && this.#readBody(exchange, bytes.subarray(end + 4));
   }
 
   #readBody(exchange: Exchange, came: Buffer): boolean {
-    const { receiver, chunks } = exchange;
+    const { chunks } = exchange;
+    const { receiver } = exchange.asked;
     if (!chunks) return this.#counted(exchange, came.length, came);
     let more = true;
     try {
@@ -191,7 +201,7 @@ export class Lane {
 
   /** Bytes of a body of stated length: those that `came`, or null where they are in their place already. */
   #counted(exchange: Exchange, bytes: number, came: Buffer | null): boolean {
-    const { receiver } = exchange;
+    const { receiver } = exchange.asked;
     const left = exchange.framing as number;
     const wanted = Math.min(bytes, left);
     exchange.framing = left - wanted;
@@ -209,8 +219,8 @@ export class Lane {
       this.#socket.setTimeout(this.#idleMs);
       this.#socket.unref();
     } else this.destroy();
-    exchange.receiver.end();
-    if (!this.#isOver) this.#onIdle();
+    exchange.asked.receiver.end();
+    if (!this.#isOver) this.#owner.idle(this);
     return !this.#isOver;
   }
 
@@ -220,8 +230,9 @@ export class Lane {
     if (!exchange) return;
     exchange.release();
     const code = (error as { code?: string }).code;
-    if (exchange.again && exchange.head && (code === 'ECONNRESET' || code === 'EPIPE')) exchange.again();
-    else exchange.receiver.fail(error);
+    const { asked, isOnUsed, head } = exchange;
+    if (isOnUsed && head && (code === 'ECONNRESET' || code === 'EPIPE')) this.#owner.askAgain(asked);
+    else asked.receiver.fail(error);
   }
 }
 

@@ -1,48 +1,64 @@
 import type { LookupFunction } from 'node:net';
 import { textOf } from './framing.ts';
-import { Lane } from './lane.ts';
-import type { RawRequest, Receiver } from './messages.ts';
+import { Lane, type LaneOwner } from './lane.ts';
+import type { Asked, RawRequest, Receiver } from './messages.ts';
 
 const MAX_IDLE = 64;
 
 /** The lanes to one origin. There are as many as answers are under way; who limits those limits them. */
-export class Lanes {
+export class Lanes implements LaneOwner {
   readonly #origin: URL;
   readonly #lookup: LookupFunction | undefined;
+  readonly #onUnusual: (asked: Asked) => void;
   readonly #all = new Set<Lane>();
   #idle: Lane[] = [];
 
-  constructor(origin: URL, lookup: LookupFunction | undefined) {
+  /** `onUnusual` hears of requests with answers that a lane does not know. */
+  constructor(origin: URL, lookup: LookupFunction | undefined, onUnusual: (asked: Asked) => void) {
     this.#origin = origin;
     this.#lookup = lookup;
+    this.#onUnusual = onUnusual;
   }
 
-  /** Throws when the request is none; everything else the receiver hears. */
+  /** The receiver hears everything. */
   ask(request: RawRequest, receiver: Receiver, signal: AbortSignal): void {
-    const text = textOf(this.#origin, request);
+    let text: string;
+    try {
+      text = request.text ?? textOf(this.#origin, request);
+    } catch (error) {
+      return receiver.fail(error);
+    }
+    const asked: Asked = { request, text, receiver, signal };
     const used = this.#idle.pop();
-    // Its server may have closed it while nobody looked: then another one is asked, once.
-    if (used) used.ask(text, receiver, signal, () => this.#open().ask(text, receiver, signal));
-    else this.#open().ask(text, receiver, signal);
+    if (used) used.ask(asked, true);
+    else this.#open().ask(asked, false);
   }
 
   destroy(): void {
     for (const lane of this.#all) lane.destroy();
   }
 
+  idle(lane: Lane): void {
+    if (this.#idle.length < MAX_IDLE) this.#idle.push(lane);
+    else lane.destroy();
+  }
+
+  closed(lane: Lane): void {
+    this.#all.delete(lane);
+    this.#idle = this.#idle.filter((each) => each !== lane);
+  }
+
+  /** By a lane of its own, once: the server of the one that was used may have closed it while nobody looked. */
+  askAgain(asked: Asked): void {
+    this.#open().ask(asked, false);
+  }
+
+  askElsewhere(asked: Asked): void {
+    this.#onUnusual(asked);
+  }
+
   #open(): Lane {
-    const lane: Lane = new Lane(
-      this.#origin,
-      this.#lookup,
-      () => {
-        if (this.#idle.length < MAX_IDLE) this.#idle.push(lane);
-        else lane.destroy();
-      },
-      () => {
-        this.#all.delete(lane);
-        this.#idle = this.#idle.filter((each) => each !== lane);
-      },
-    );
+    const lane = new Lane(this.#origin, this.#lookup, this);
     this.#all.add(lane);
     return lane;
   }

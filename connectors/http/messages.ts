@@ -12,6 +12,16 @@ export interface RawRequest {
   readonly path: string;
   /** Name, value, name, value. */
   readonly headers: string[];
+  /** All of it, where it was put together by somebody who made sure that it is one request. */
+  readonly text?: string;
+}
+
+/** A request, put together, and what is to become of its answer. */
+export interface Asked {
+  readonly request: RawRequest;
+  readonly text: string;
+  readonly receiver: Receiver;
+  readonly signal: AbortSignal;
 }
 
 export interface Head {

@@ -3,7 +3,7 @@ import type { Dispatcher, Pool } from 'undici';
 import { giveBack } from '../../src/contract/chunk-pool.ts';
 import type { Body } from '../../src/contract/object-store.ts';
 import { ArrivingBody } from './arriving-body.ts';
-import { CONNECT_TIMEOUT_MS, UnusualAnswer } from './lane.ts';
+import { CONNECT_TIMEOUT_MS } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Answer, AnswerHeaders, Head, RawRequest, Receiver } from './messages.ts';
 import { ERROR_BYTES, WholeBody } from './whole-body.ts';
@@ -29,14 +29,24 @@ export class Requests {
     this.#origin = origin;
     this.#lookup = lookup;
     this.#refusal = refusal;
-    this.#lanes = new Lanes(new URL(origin), lookup);
+    this.#lanes = new Lanes(new URL(origin), lookup, (asked) =>
+      this.#askPool(asked.request, asked.receiver, asked.signal),
+    );
   }
 
-  /** The whole body of a small object. */
-  async whole(request: RawRequest, atMost: number, signal: AbortSignal): Promise<Answer<Buffer>> {
-    const { head, body } = await this.#collected(request, signal, () => new WholeBody(atMost));
-    if (head.status >= 300) throw this.#refusal(head.status, head.headers, body);
-    return { headers: head.headers, body };
+  /** What `read` makes of a whole answer that is no refusal. When that throws, nobody has the body. */
+  whole<T>(
+    request: RawRequest,
+    atMost: number,
+    signal: AbortSignal,
+    read: (headers: AnswerHeaders, body: Buffer) => T,
+  ): Promise<T> {
+    const whole = new WholeBody(atMost, (head, body) => {
+      if (head.status >= 300) throw this.#refusal(head.status, head.headers, Buffer.from(body));
+      return read(head.headers, body);
+    });
+    this.#ask(request, whole, signal);
+    return whole.done;
   }
 
   /** What `read` makes of a page, which is there until it has. */
@@ -46,7 +56,9 @@ export class Requests {
     signal: AbortSignal,
     read: (body: Buffer, headers: AnswerHeaders) => T | Promise<T>,
   ): Promise<T> {
-    const { head, body } = await this.#collected(request, signal, () => new WholeBody(atMost, true));
+    const whole = new WholeBody(atMost, (head, body) => ({ head, body }), true);
+    this.#ask(request, whole, signal);
+    const { head, body } = await whole.done;
     try {
       if (head.status >= 300) throw this.#refusal(head.status, head.headers, Buffer.from(body));
       return await read(body, head.headers);
@@ -57,12 +69,9 @@ export class Requests {
 
   /** A body as it comes. */
   async stream(request: RawRequest, signal: AbortSignal): Promise<Answer<Body>> {
-    const { head, body } = await this.#asked(request, signal, async (ask) => {
-      const arriving = new ArrivingBody();
-      ask(arriving);
-      return { head: await arriving.begun, body: arriving };
-    });
-    const { status, headers } = head;
+    const body = new ArrivingBody();
+    this.#ask(request, body, signal);
+    const { status, headers } = await body.begun;
     if (status < 300) return { headers, body };
     const said: Uint8Array[] = [];
     let bytes = 0;
@@ -79,30 +88,16 @@ export class Requests {
     void this.#pool?.then((pool) => pool.destroy()).catch(() => undefined);
   }
 
-  #collected(request: RawRequest, signal: AbortSignal, receiver: () => WholeBody) {
-    return this.#asked(request, signal, (ask) => {
-      const whole = receiver();
-      ask(whole);
-      return whole.done;
-    });
+  #ask(request: RawRequest, receiver: Receiver, signal: AbortSignal): void {
+    if (this.#pool) this.#askPool(request, receiver, signal);
+    else this.#lanes.ask(request, receiver, signal);
   }
 
-  /** Has `work` ask with a receiver of its own, once more by the client that knows more when the answer is unusual. */
-  async #asked<T>(
-    request: RawRequest,
-    signal: AbortSignal,
-    work: (ask: (receiver: Receiver) => void) => Promise<T>,
-  ): Promise<T> {
-    if (!this.#pool) {
-      try {
-        return await work((receiver) => this.#lanes.ask(request, receiver, signal));
-      } catch (error) {
-        if (!(error instanceof UnusualAnswer)) throw error;
-      }
-    }
+  #askPool(request: RawRequest, receiver: Receiver, signal: AbortSignal): void {
     this.#pool ??= openPool(this.#origin, this.#lookup);
-    const pool = await this.#pool;
-    return work((receiver) => dispatch(pool, request, receiver, signal));
+    this.#pool
+      .then((pool) => dispatch(pool, request, receiver, signal))
+      .catch((error: unknown) => receiver.fail(error));
   }
 }
 
@@ -125,7 +120,8 @@ function dispatch(pool: Pool, request: RawRequest, receiver: Receiver, signal: A
   let controller: Dispatcher.DispatchController | null = null;
   const abort = () => controller?.abort(signal.reason);
   const release = () => signal.removeEventListener('abort', abort);
-  pool.dispatch({ method: 'GET', ...request } as Dispatcher.DispatchOptions, {
+  const { path, headers } = request;
+  pool.dispatch({ method: 'GET', path, headers } as Dispatcher.DispatchOptions, {
     onRequestStart: (started) => {
       controller = started;
       if (signal.aborted) abort();

@@ -23,6 +23,7 @@ export interface Clients {
 
 /** Clients that find the bucket's region by themselves. */
 export interface RegionalClient {
+  /** `call` rejects when it fails, and does not throw. */
   send<T>(call: (clients: Clients) => Promise<T>): Promise<T>;
   destroy(): void;
 }
@@ -45,18 +46,24 @@ export function regionalClient(
     openClients(createClient(credential, there, runtime), bucket, options, endpoint, runtime);
   let clients = open(region ?? FIRST_REGION);
   let settled = region !== undefined && endpoint !== undefined;
+  const find = async <T>(call: (found: Clients) => Promise<T>): Promise<T> => {
+    const used = clients;
+    try {
+      const answer = await call(await used.ready());
+      settled = true;
+      return answer;
+    } catch (error) {
+      const named = settled ? null : regionFrom(error);
+      if (!named) throw error;
+      settled = true;
+      if (used === clients) clients = open(named);
+      return call(await clients.ready());
+    }
+  };
   return {
-    send: async (call) => {
-      const used = clients;
-      try {
-        return await call(await used.ready());
-      } catch (error) {
-        const named = settled ? null : regionFrom(error);
-        if (!named) throw error;
-        settled = true;
-        if (used === clients) clients = open(named);
-        return call(await clients.ready());
-      }
+    send: (call) => {
+      const { opened } = clients;
+      return settled && opened ? call(opened) : find(call);
     },
     destroy: () => clients.destroy(),
   };
@@ -71,12 +78,15 @@ function openClients(
 ) {
   const lookup = endpoint ? runtime.egress.lookupFor(new URL(endpoint)) : undefined;
   let opening: Promise<Clients> | null = null;
-  let wire: Wire | null = null;
+  let opened: Clients | null = null;
   return {
+    get opened() {
+      return opened;
+    },
     ready: () => {
-      opening ??= openWire(s3, bucket, options, lookup, runtime.clock).then((opened) => {
-        wire = opened;
-        return { s3, wire };
+      opening ??= openWire(s3, bucket, options, lookup, runtime.clock).then((wire) => {
+        opened = { s3, wire };
+        return opened;
       });
       // What keeps it from being opened now, such as a role that cannot be assumed, may pass.
       opening.catch(() => {
@@ -85,7 +95,7 @@ function openClients(
       return opening;
     },
     destroy: () => {
-      wire?.requests.destroy();
+      opened?.wire?.requests.destroy();
       s3.destroy();
     },
   };

@@ -14,7 +14,7 @@ import { NO_SETTINGS } from '../../src/contract/fields.ts';
 import { assertRange, bodyOf, checkByUse } from '../../src/contract/object-store.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { rangeOf, readContent } from '../http/content.ts';
-import type { AnswerHeaders } from '../http/messages.ts';
+import type { AnswerHeaders, RawRequest } from '../http/messages.ts';
 
 import { createHandler, type RegionalClient, regionalClient } from './client.ts';
 import { parseCredential, requestOptionsOf, type S3Credential, S3Fields } from './credential.ts';
@@ -39,14 +39,12 @@ export const s3: Connector<S3Credential, S3Location> = {
 
 function open(credential: Secret<S3Credential>, location: S3Location, runtime: Runtime): Source {
   const { payer, encryption } = requestOptionsOf(credential.reveal());
-  const client = regionalClient(credential, location.bucket, { ...payer, ...encryption }, runtime);
-  const mapped = async <T>(operation: 'list' | 'read', signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
+  const options = { ...payer, ...encryption };
+  const client = regionalClient(credential, location.bucket, options, runtime);
+  const mapped = <T>(operation: 'list' | 'read', signal: AbortSignal, work: Promise<T>): Promise<T> =>
+    work.catch((error) => {
       throw toConnectorError(error, operation, signal);
-    }
-  };
+    });
   const source: Source = {
     check: async (signal) => {
       const report = await checkByUse(source, signal);
@@ -56,9 +54,8 @@ function open(credential: Secret<S3Credential>, location: S3Location, runtime: R
         : [];
       return { ...report, warnings: [...report.warnings, ...more] };
     },
-    listPage: (position, signal) => mapped('list', signal, () => listPage(client, location, payer, position, signal)),
-    read: (entry, range, signal) =>
-      mapped('read', signal, () => read(client, location, { ...payer, ...encryption }, entry, range, signal)),
+    listPage: (position, signal) => mapped('list', signal, listPage(client, location, payer, position, signal)),
+    read: (entry, range, signal) => mapped('read', signal, read(client, location, options, entry, range, signal)),
     [Symbol.asyncDispose]: async () => client.destroy(),
   };
   return source;
@@ -82,24 +79,19 @@ function conditionOf({ version }: Entry): string | undefined {
   return isETag(version) ? version : undefined;
 }
 
-async function readByWire(
-  wire: Wire,
-  entry: Entry,
-  range: ByteRange | undefined,
-  signal: AbortSignal,
-): Promise<Content> {
-  const condition = conditionOf(entry);
-  const headers: [string, string][] = [];
-  if (condition) headers.push(['if-match', condition]);
-  if (range) headers.push(['range', rangeOf(range)]);
-  const asked = wire.requestFor({ key: entry.key, headers });
-  const request = asked instanceof Promise ? await asked : asked;
+function readByWire(wire: Wire, entry: Entry, range: ByteRange | undefined, signal: AbortSignal): Promise<Content> {
   const statedIn = (said: AnswerHeaders) => {
     const stated = statedBy(said);
     return { checksums: checksumsOf(stated), assert: () => assertVersion(stated, entry) };
   };
   const toError = (error: unknown) => toConnectorError(error, 'read', signal);
-  return readContent(wire.requests, request, entry, range, signal, statedIn, toError);
+  const read = (asked: RawRequest) => readContent(wire.requests, asked, entry, range, signal, statedIn, toError);
+  try {
+    const request = wire.object(entry.key, conditionOf(entry), range && rangeOf(range));
+    return request instanceof Promise ? request.then(read) : read(request);
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 async function readBySdk(

@@ -70,7 +70,7 @@ async function askFor(
       ...(start.token === undefined ? [] : ([['continuation-token', start.token]] as [string, string][])),
       ...(start.after === undefined ? [] : ([['start-after', start.after]] as [string, string][])),
     ];
-    const request = await wire.requestFor({ key: null, query });
+    const request = await wire.listing(query);
     const scanned = await wire.requests.page(request, LISTING_BYTES, signal, listingIn);
     if (scanned) return scanned;
     // Whoever writes such pages writes all of them so.

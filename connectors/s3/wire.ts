@@ -4,7 +4,7 @@ import type { Clock } from '../../src/contract/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import type { AnswerHeaders, RawRequest } from '../http/messages.ts';
 import { Requests } from '../http/requests.ts';
-import { encoded, encodedPath, type Headers, type Keys, Signer } from './signing.ts';
+import { encoded, encodedPath, Form, type Header, type Keys, Signer } from './signing.ts';
 
 /**
  * S3 without the SDK's machinery, for the two requests of which a sync makes millions. The SDK says where a bucket is, what each
@@ -12,17 +12,12 @@ import { encoded, encodedPath, type Headers, type Keys, Signer } from './signing
  */
 export interface Wire {
   readonly requests: Requests;
-  /** Signs; a promise where the credential has to be asked for. */
-  requestFor(asked: WireRequest): RawRequest | Promise<RawRequest>;
+  /** For what is in the bucket. Signed; a promise where the credential has to be asked for. */
+  listing(query: readonly Header[]): RawRequest | Promise<RawRequest>;
+  /** For an object or a part of it, in this version only. */
+  object(key: string, ifMatch: string | undefined, range: string | undefined): RawRequest | Promise<RawRequest>;
   /** False once a page was of a form that only the SDK can read. */
   listsPlainly: boolean;
-}
-
-export interface WireRequest {
-  /** Null: the bucket. */
-  readonly key: string | null;
-  readonly query?: readonly [name: string, value: string][];
-  readonly headers?: readonly [name: string, value: string][];
 }
 
 /** What the SDK adds for its own bookkeeping, or anew for each request. */
@@ -39,7 +34,7 @@ interface Prepared {
   readonly host: string;
   /** Of the bucket, with a slash at its end. */
   readonly path: string;
-  readonly headers: readonly [string, string][];
+  readonly headers: readonly Header[];
   /** Null: nobody signs. */
   readonly signer: Signer | null;
 }
@@ -54,18 +49,45 @@ export async function openWire(
 ): Promise<Wire | null> {
   const prepared = await prepare(client, bucket, options, clock);
   if (!prepared) return null;
+  const { signer, host, path, headers } = prepared;
   const keys = new CurrentKeys(client, clock.now);
+  const fixed: Header[] = [['host', host], ...headers];
+  const ofBucket = new Form(
+    signer,
+    fixed.filter(([name]) => !OF_OBJECTS.test(name)),
+  );
+  const formOf = (...open: string[]) => new Form(signer, fixed, open);
+  const [plain, ofVersion, part, partOfVersion] = [
+    formOf(),
+    formOf('if-match'),
+    formOf('range'),
+    formOf('if-match', 'range'),
+  ];
+  const fill = (form: Form, at: string, query: string, values: string[]) => {
+    if (!signer) return form.fill(null, at, query, values);
+    const { known } = keys;
+    return known
+      ? form.fill(known, at, query, values)
+      : keys.ask().then((asked) => form.fill(asked, at, query, values));
+  };
   return {
     requests: new Requests(prepared.origin, lookup, refusal),
-    requestFor: (asked) => {
-      const { signer } = prepared;
-      if (!signer) return requestFor(prepared, asked, null);
-      const build = (found: Secret<Keys>) => requestFor(prepared, asked, { signer, keys: found });
-      const { known } = keys;
-      return known ? build(known) : keys.ask().then(build);
+    listing: (query) => fill(ofBucket, path, encodedQuery(query), []),
+    object: (key, ifMatch, range) => {
+      const at = path + encodedPath(key);
+      if (range === undefined)
+        return ifMatch === undefined ? fill(plain, at, '', []) : fill(ofVersion, at, '', [ifMatch]);
+      return ifMatch === undefined ? fill(part, at, '', [range]) : fill(partOfVersion, at, '', [ifMatch, range]);
     },
     listsPlainly: true,
   };
+}
+
+function encodedQuery(query: readonly Header[]): string {
+  return query
+    .map(([name, value]) => `${encoded(name)}=${encoded(value)}`)
+    .sort()
+    .join('&');
 }
 
 interface BuiltRequest {
@@ -106,27 +128,11 @@ async function prepare(
     origin: `${protocol}//${host}`,
     host,
     path: path.slice(0, -1),
-    headers: Object.entries(headers).flatMap(([name, value]): [string, string][] =>
+    headers: Object.entries(headers).flatMap(([name, value]): Header[] =>
       OWN.has(name.toLowerCase()) ? [] : [[name.toLowerCase(), value]],
     ),
     signer: scope ? new Signer(scope[1] as string, scope[2] as string, clock.now) : null,
   };
-}
-
-function requestFor(
-  { host, path: base, headers: common }: Prepared,
-  { key, query = [], headers = [] }: WireRequest,
-  by: { readonly signer: Signer; readonly keys: Secret<Keys> } | null,
-): RawRequest {
-  const path = key === null ? base : base + encodedPath(key);
-  const asked = query
-    .map(([name, value]) => `${encoded(name)}=${encoded(value)}`)
-    .sort()
-    .join('&');
-  const fitting = key === null ? common.filter(([name]) => !OF_OBJECTS.test(name)) : common;
-  const all: [string, string][] = [['host', host], ...fitting, ...headers];
-  const signed = by ? by.signer.sign(by.keys, path, asked, all) : (all.flat() as Headers);
-  return { path: asked === '' ? path : `${path}?${asked}`, headers: signed };
 }
 
 /** For how long keys are used before the SDK's provider is asked again. It keeps them, and fetches new ones minutes before they end. */

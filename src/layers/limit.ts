@@ -125,16 +125,20 @@ export function withLimit(source: Source, limit: AdaptiveLimit): Source {
         throw released(error, release, limit);
       }
     },
-    read: async (entry, range, signal) => {
-      const release = await limit.acquire(signal);
-      try {
-        const content = await source.read(entry, range, signal);
-        if (!content.whole) return { ...content, body: holding(content.body, release, limit) };
-        release('ok');
-        return content;
-      } catch (error) {
-        throw released(error, release, limit);
-      }
+    read: (entry, range, signal) => {
+      const held = limit.acquire(signal);
+      const read = (release: Release) =>
+        source.read(entry, range, signal).then(
+          (content) => {
+            if (!content.whole) return { ...content, body: holding(content.body, release, limit) };
+            release('ok');
+            return content;
+          },
+          (error) => {
+            throw released(error, release, limit);
+          },
+        );
+      return held instanceof Promise ? held.then(read) : read(held);
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };

@@ -28,16 +28,18 @@ const SPANS = {
 
 /** Tells the meter of every call. Stands inside the retry layer, so that each attempt is told. */
 export function withMeter(source: Source, meter: Meter, now: () => number): Source {
-  const told = async <T>(operation: 'list' | 'read', call: () => Promise<T>): Promise<T> => {
+  const told = <T>(operation: 'list' | 'read', call: () => Promise<T>): Promise<T> => {
     const start = now();
-    try {
-      const answer = await traced(SPANS[operation], call);
-      meter.request(operation, 'ok', now() - start);
-      return answer;
-    } catch (error) {
-      meter.request(operation, error instanceof ConnectorError ? error.code : 'other', now() - start);
-      throw error;
-    }
+    return traced(SPANS[operation], call).then(
+      (answer) => {
+        meter.request(operation, 'ok', now() - start);
+        return answer;
+      },
+      (error) => {
+        meter.request(operation, error instanceof ConnectorError ? error.code : 'other', now() - start);
+        throw error;
+      },
+    );
   };
   return {
     check: (signal) => source.check(signal),

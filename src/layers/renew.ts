@@ -27,15 +27,13 @@ export function withRenewal(first: Source, reopen: Reopen): Source {
       });
     return renewal;
   };
-  const call = async <T>(work: (source: Source) => Promise<T>): Promise<T> => {
+  const call = <T>(work: (source: Source) => Promise<T>): Promise<T> => {
     const used = current;
-    try {
-      return await work(used);
-    } catch (error) {
+    return work(used).catch(async (error) => {
       if (!(error instanceof ConnectorError) || error.code !== 'credential_rejected') throw error;
       if (!(await renew(used))) throw error;
       return work(current);
-    }
+    });
   };
   return {
     check: (signal) => call((source) => source.check(signal)),

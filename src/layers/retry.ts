@@ -27,24 +27,28 @@ export const DEFAULT_RETRY: RetryPolicy = {
  * ranges, and is only then given up; each byte that arrives starts the count anew.
  */
 export function withRetry(source: Source, ranges: boolean, clock: Clock, policy: RetryPolicy = DEFAULT_RETRY): Source {
-  const again = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
-    let patience: Patience | null = null;
-    for (;;) {
+  const repeat = async <T>(failure: unknown, signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
+    const patience = new Patience(policy, clock);
+    for (let error = failure; ; ) {
+      await patience.pause(error, signal);
       try {
         return await call();
-      } catch (error) {
-        patience ??= new Patience(policy, clock);
-        await patience.pause(error, signal);
+      } catch (next) {
+        error = next;
       }
     }
   };
+  const again = <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> =>
+    call().catch((error) => repeat(error, signal, call));
   return {
     check: (signal) => source.check(signal),
     listPage: (position, signal) => again(signal, () => source.listPage(position, signal)),
-    read: (entry, range, signal) =>
-      again(signal, () => source.read(entry, range, signal)).then((first) =>
-        ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first,
-      ),
+    read: (entry, range, signal) => {
+      const call = () => source.read(entry, range, signal);
+      const resumed = (first: Content) =>
+        ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first;
+      return call().then(resumed, (error) => repeat(error, signal, call).then(resumed));
+    },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 

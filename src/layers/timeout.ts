@@ -1,4 +1,4 @@
-import type { Source } from '../contract/connector.ts';
+import type { Content, Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 
 /** How long one page, or the answer to one read, or the gap between two chunks of a body may take, in milliseconds. */
@@ -7,22 +7,37 @@ export const CALL_TIMEOUT_MS = 60_000;
 /** Ends calls and bodies that stall, with a retryable `timeout`. Stands inside the retry layer. */
 export function withTimeout(source: Source, timeoutMs: number = CALL_TIMEOUT_MS): Source {
   const followers = new Followers();
+  const deadline = <T>(operation: 'check' | 'list', signal: AbortSignal, call: (inner: AbortSignal) => Promise<T>) => {
+    const stop = followers.of(signal);
+    const ended = (answer: T) => {
+      followers.release(stop);
+      return answer;
+    };
+    return within(
+      operation,
+      timeoutMs,
+      () => call(stop.signal),
+      ended,
+      () => followers.end(stop),
+    );
+  };
   return {
-    check: (signal) => deadline(followers, 'check', timeoutMs, signal, (inner) => source.check(inner)),
-    listPage: (position, signal) =>
-      deadline(followers, 'list', timeoutMs, signal, (inner) => source.listPage(position, inner)),
-    read: async (entry, range, signal) => {
+    check: (signal) => deadline('check', signal, (inner) => source.check(inner)),
+    listPage: (position, signal) => deadline('list', signal, (inner) => source.listPage(position, inner)),
+    read: (entry, range, signal) => {
       const stop = followers.of(signal);
-      try {
-        const content = await within('read', timeoutMs, source.read(entry, range, stop.signal));
+      const begun = (content: Content) => {
         if (!content.whole) return { ...content, body: watched(content.body, timeoutMs, stop, followers) };
         followers.release(stop, 'again');
         return content;
-      } catch (error) {
-        stop.abort();
-        followers.release(stop);
-        throw error;
-      }
+      };
+      return within(
+        'read',
+        timeoutMs,
+        () => source.read(entry, range, stop.signal),
+        begun,
+        () => followers.end(stop),
+      );
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
@@ -67,6 +82,11 @@ class Followers {
     return following;
   }
 
+  end(controller: AbortController): void {
+    controller.abort();
+    this.release(controller);
+  }
+
   /** `again`: whoever had it is done with it. */
   release(controller: AbortController, use?: 'again'): void {
     const following = this.#byController.get(controller);
@@ -84,7 +104,7 @@ async function* watched(
   let finished = false;
   try {
     for (;;) {
-      const next = await within('read', timeoutMs, chunks.next());
+      const next = await within('read', timeoutMs, () => chunks.next());
       if (next.done) {
         finished = true;
         return;
@@ -101,39 +121,34 @@ async function* watched(
   }
 }
 
-async function deadline<T>(
-  followers: Followers,
-  operation: 'check' | 'list',
+/**
+ * What `ended` makes of the answer. What comes later than that is of no interest. `failed` runs before it is known that there is
+ * none.
+ */
+function within<T, R = T>(
+  operation: 'check' | 'list' | 'read',
   timeoutMs: number,
-  signal: AbortSignal,
-  call: (inner: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const stop = followers.of(signal);
-  try {
-    return await within(operation, timeoutMs, call(stop.signal));
-  } catch (error) {
-    stop.abort();
-    throw error;
-  } finally {
-    followers.release(stop);
-  }
-}
-
-/** What comes later than that is of no interest. */
-function within<T>(operation: 'check' | 'list' | 'read', timeoutMs: number, work: Promise<T>): Promise<T> {
+  begin: () => Promise<T>,
+  ended: (answer: T) => R = (answer) => answer as unknown as R,
+  failed: () => void = () => undefined,
+): Promise<R> {
   return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => {
+      clearTimeout(timer);
+      failed();
+      reject(error);
+    };
     const timer = setTimeout(() => {
-      reject(new ConnectorError('timeout', `No answer within ${timeoutMs} ms.`, { operation, retryable: true }));
+      fail(new ConnectorError('timeout', `No answer within ${timeoutMs} ms.`, { operation, retryable: true }));
     }, timeoutMs);
-    work.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
+    const end = (answer: T) => {
+      clearTimeout(timer);
+      resolve(ended(answer));
+    };
+    try {
+      begin().then(end, fail);
+    } catch (error) {
+      fail(error);
+    }
   });
 }

@@ -22,19 +22,12 @@ export function withVerification(source: Source): Source {
       if (page.changes) assertSizes(page.changes.entries);
       return page;
     },
-    read: async (entry, range, signal) => {
-      const content = await source.read(entry, range, signal);
-      if (range || content.made) return content;
-      if (!content.whole || content.rewrittenSize !== undefined) return withVerifiedBody(content, entry);
-      try {
-        const pending = assertWhole(content, content.whole, entry);
-        if (pending) await pending;
-      } catch (error) {
-        giveBack(content.whole);
-        throw error;
-      }
-      return content;
-    },
+    read: (entry, range, signal) =>
+      source.read(entry, range, signal).then((content) => {
+        if (range || content.made) return content;
+        if (!content.whole || content.rewrittenSize !== undefined) return withVerifiedBody(content, entry);
+        return withVerifiedWhole(content, content.whole, entry);
+      }),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }
@@ -52,6 +45,19 @@ function assertSizes(entries: readonly { readonly size: number }[]): void {
 
 function strongestIn(checksums: Content['checksums']): ChecksumAlgorithm | undefined {
   return PREFERENCE.find((name) => checksums[name] !== undefined);
+}
+
+function withVerifiedWhole(content: Content, whole: Uint8Array, entry: Entry): Content | Promise<Content> {
+  const refuse = (error: unknown): never => {
+    giveBack(whole);
+    throw error;
+  };
+  try {
+    const pending = assertWhole(content, whole, entry);
+    return pending ? pending.then(() => content, refuse) : content;
+  } catch (error) {
+    return refuse(error);
+  }
 }
 
 /** Throws what `verified` would, before anything is read; at once where it can. */
