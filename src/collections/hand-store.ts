@@ -199,34 +199,37 @@ async function writeDocuments(
   columns: readonly Column[],
 ): Promise<void> {
   const of = columnsIn(documents);
-  // Whoever has to look whether a row is there writes it in two steps.
-  const orUpdate = documents.every(({ isNew }) => isNew) ? '' : OR_UPDATE;
-  const writing = tx.query<{ count: number }>(
-    `with written as (
-       insert into lockgate.document as d (id, source_id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants, seen_run)
+  const inserting = `insert into lockgate.document as d (id, source_id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants, seen_run)
        select id, $1, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants::jsonb, $2
          from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bytea[], $9::timestamptz[], $10::text[], $11::text[], $12::bigint[], $13::text[])
-           as row (id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants)
-       ${orUpdate} returning 1)
-     select count(*) as count from written`,
-    [
-      run.sourceId,
-      run.id,
-      ...columns,
-      of('timestamptz', ({ entry }) => entry.modifiedAt),
-      of('text', ({ contentType }) => contentType),
-      of('text', ({ warning }) => warning),
-      of('bigint', ({ entry, content }) => (entry.size === content.size ? null : entry.size)),
-      of('text', ({ grants }) => (grants ? JSON.stringify(grants) : null)),
-    ],
+           as row (id, key, path, version, size, sha256, modified_at, content_type, warning, listed_size, grants)`;
+  const values = [
+    run.sourceId,
+    run.id,
+    ...columns,
+    of('timestamptz', ({ entry }) => entry.modifiedAt),
+    of('text', ({ contentType }) => contentType),
+    of('text', ({ warning }) => warning),
+    of('bigint', ({ entry, content }) => (entry.size === content.size ? null : entry.size)),
+    of('text', ({ grants }) => (grants ? JSON.stringify(grants) : null)),
+  ];
+  // Whoever has to look whether a row is there writes it in two steps.
+  if (documents.every(({ isNew }) => isNew)) {
+    await tx.query(inserting, values).catch((error: { code?: string }) => {
+      throw error.code === UNIQUE_VIOLATION ? twice() : error;
+    });
+    return;
+  }
+  const [written] = await tx.query<{ count: number }>(
+    `with written as (${inserting} ${OR_UPDATE} returning 1) select count(*) as count from written`,
+    values,
   );
-  const [written] = await writing.catch((error: { code?: string }) => {
-    if (error.code === UNIQUE_VIOLATION) return [];
-    throw error;
-  });
-  if (written?.count === documents.length) return;
-  // A listing in no order had a key twice, and another hand was first with it: the whole is done again, with what is known now.
-  throw Object.assign(new Error('another hand has just stored the same key'), { code: SERIALIZATION_FAILURE });
+  if (written?.count !== documents.length) throw twice();
+}
+
+/** A listing in no order had a key twice, and another hand was first with it: the whole is done again, with what is known now. */
+function twice(): Error {
+  return Object.assign(new Error('another hand has just stored the same key'), { code: SERIALIZATION_FAILURE });
 }
 
 const UNIQUE_VIOLATION = '23505';

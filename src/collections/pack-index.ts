@@ -1,4 +1,4 @@
-import type { PackIndex, PackPlace } from '../contract/content-store.ts';
+import type { PackedContent, PackIndex, PackPlace } from '../contract/content-store.ts';
 import { Column, columnsIn, type Database } from '../contract/database.ts';
 import { byteaOf } from './garbage.ts';
 
@@ -22,22 +22,15 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
       );
       return new Map(rows.map(({ sha256, ...place }) => [sha256.toString('hex'), place]));
     },
-    add: async (pack, contents) =>
-      (await database()).transaction(async (tx) => {
-        // Held until the commit: who closes the pack waits, and finds these in it.
-        const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [
-          pack,
-        ]);
-        if (!open) return false;
-        const of = columnsIn(contents);
-        await tx.query(
-          `insert into lockgate.packed_content (sha256, pack_id, at, size)
-           select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size)
-           on conflict do nothing`,
-          [pack, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at), of('int', ({ size }) => size)],
-        );
-        return true;
-      }),
+    add: async (pack, contents) => {
+      const db = await database();
+      try {
+        return await addTo(db, pack, contents, '');
+      } catch (error) {
+        if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
+        return await addTo(db, pack, contents, 'on conflict do nothing');
+      }
+    },
     forget: async (sha256) => {
       await (await database()).query('delete from lockgate.packed_content where sha256 = $1', [byteaOf(sha256)]);
     },
@@ -50,6 +43,29 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
       return rows.map(({ sha256, ...row }) => ({ ...row, sha256: sha256.toString('hex') }));
     },
   };
+}
+
+/** Somebody else has stored the same since it was looked for: so seldom that looking again for each row would cost more. */
+const UNIQUE_VIOLATION = '23505';
+
+function addTo(
+  db: Database,
+  pack: number,
+  contents: readonly PackedContent[],
+  onConflict: '' | 'on conflict do nothing',
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    // Held until the commit: who closes the pack waits, and finds these in it.
+    const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [pack]);
+    if (!open) return false;
+    const of = columnsIn(contents);
+    await tx.query(
+      `insert into lockgate.packed_content (sha256, pack_id, at, size)
+       select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size) ${onConflict}`,
+      [pack, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at), of('int', ({ size }) => size)],
+    );
+    return true;
+  });
 }
 
 /** What it takes to rewrite packs. */

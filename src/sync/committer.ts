@@ -49,7 +49,7 @@ export class Committer {
 
   /** Whether so much waits to be committed that no more should be read. */
   get isFull(): boolean {
-    return this.#held >= 4 * this.#limits.commitOutcomes || this.#heldBytes >= 4 * this.#limits.commitBytes;
+    return this.#held >= 8 * this.#limits.commitOutcomes || this.#heldBytes >= 4 * this.#limits.commitBytes;
   }
 
   /** Takes an entry's outcome. */

@@ -12,6 +12,10 @@ const AWAY: readonly string[] = ['unavailable', 'timeout', 'throttled'];
 /** Of larger bodies only a part is in memory. */
 const WHOLE_BYTES = 1024 * 1024;
 
+function readBytesOf({ size }: Entry): number {
+  return Math.min(size, WHOLE_BYTES);
+}
+
 /** Reads the entries of batches side by side and hands each outcome to the committer. */
 export class Fetcher {
   readonly #source: Source;
@@ -21,7 +25,7 @@ export class Fetcher {
   readonly #signal: AbortSignal;
   readonly #onFatal: (error: unknown) => void;
   readonly #onSettled: () => void;
-  readonly #running = new Set<Promise<void>>();
+  #running = 0;
   /** Those before `#next` are under way or settled; they go with the next batch that comes. */
   #waiting: { entry: Entry; batch: number }[] = [];
   #next = 0;
@@ -62,13 +66,13 @@ export class Fetcher {
   }
 
   hasRoom(entries: number): boolean {
-    const held = this.#left + this.#running.size + this.#reserved;
+    const held = this.#left + this.#running + this.#reserved;
     return held === 0 || held + entries <= this.#limits.unsettledEntries;
   }
 
   /** Whether everything that was taken in is settled. */
   get isIdle(): boolean {
-    return this.#left + this.#running.size === 0;
+    return this.#left + this.#running === 0;
   }
 
   /** Entries whose reads have not begun. */
@@ -92,17 +96,13 @@ export class Fetcher {
 
   /** Resolves when every entry taken in is settled, or when the run is aborted and every read has ended. */
   async drain(): Promise<void> {
-    await this.#until(() => this.isIdle);
-    await Promise.all(this.#running);
-  }
-
-  async #until(condition: () => boolean): Promise<void> {
-    while (!condition() && !this.#signal.aborted) {
+    while (this.#running > 0 || (this.#left > 0 && !this.#signal.aborted)) {
       await new Promise<void>((resolve) => this.#wake.push(resolve));
     }
   }
 
   #wakeAll(): void {
+    if (this.#wake.length === 0) return;
     const wake = this.#wake;
     this.#wake = [];
     for (const resolve of wake) resolve();
@@ -110,7 +110,7 @@ export class Fetcher {
 
   get #mayRead(): boolean {
     const { concurrentReads, readBytes } = this.#limits;
-    const room = this.#running.size < concurrentReads && this.#readingBytes < readBytes;
+    const room = this.#running < concurrentReads && this.#readingBytes < readBytes;
     return room && !this.#committer.isFull && !this.#signal.aborted;
   }
 
@@ -119,16 +119,9 @@ export class Fetcher {
       const next = this.#waiting[this.#next];
       if (!next) break;
       this.#next++;
-      const bytes = Math.min(next.entry.size, WHOLE_BYTES);
-      this.#readingBytes += bytes;
-      const work: Promise<void> = this.#settle(next.entry, next.batch).then(() => {
-        this.#running.delete(work);
-        this.#readingBytes -= bytes;
-        this.#fill();
-        this.#wakeAll();
-        this.#onSettled();
-      });
-      this.#running.add(work);
+      this.#running++;
+      this.#readingBytes += readBytesOf(next.entry);
+      void this.#settle(next.entry, next.batch);
     }
   }
 
@@ -145,6 +138,11 @@ export class Fetcher {
         this.#onFatal(fatal);
       }
     }
+    this.#running--;
+    this.#readingBytes -= readBytesOf(entry);
+    this.#fill();
+    this.#wakeAll();
+    this.#onSettled();
   }
 
   /** The outcome of an entry that could not be fetched; throws what concerns the whole run. */

@@ -25,7 +25,7 @@ export class RunCancelled extends LockgateError {
   }
 }
 
-/** Batches that one process takes at once. */
+/** Batches that one process takes at once, as soon as there is room for all of them: not more than a quarter of what it may hold. */
 const BATCHES_AT_ONCE = 4;
 
 /** One process's part in the fetches of a run: takes batches, reads their entries side by side, commits. */
@@ -34,6 +34,7 @@ export class Hand implements Outlet {
   readonly #fetcher: Fetcher;
   readonly #committer: Committer;
   readonly #limits: SyncLimits;
+  readonly #atOnce: number;
   readonly #clock: Clock;
   readonly #onPlenty: () => void;
   readonly #stop = new AbortController();
@@ -49,13 +50,15 @@ export class Hand implements Outlet {
     this.#store = store;
     this.#onPlenty = onPlenty;
     this.#limits = limits;
+    const batchesHeld = Math.floor(limits.unsettledEntries / limits.batchEntries);
+    this.#atOnce = Math.min(BATCHES_AT_ONCE, Math.max(1, Math.floor(batchesHeld / 4)));
     this.#clock = clock;
     this.signal = AbortSignal.any([outer, this.#stop.signal]);
     const onFatal = (error: unknown) => this.stop(error);
     this.#committer = new Committer(store, content, limits, onFatal, () => this.#fetcher.resume());
     const { signal } = this;
     const onSettled = () => {
-      if (this.#fetcher.isIdle || (this.#isFull && this.#fetcher.hasRoom(limits.batchEntries))) this.wake();
+      if (this.#fetcher.isIdle || (this.#isFull && this.#hasRoom)) this.wake();
     };
     this.#fetcher = new Fetcher({ source, content, committer: this.#committer, limits, signal, onFatal, onSettled });
     this.#beats = this.#beat();
@@ -100,10 +103,10 @@ export class Hand implements Outlet {
   async work(isDone: (idleMs: number) => Promise<boolean>, isEnough: () => boolean = () => false): Promise<void> {
     let idleSince: number | null = null;
     while (!this.signal.aborted && !isEnough()) {
-      this.#isFull = !this.#fetcher.hasRoom(this.#limits.batchEntries);
+      this.#isFull = !this.#hasRoom;
       if (!this.#isFull) {
-        const batches = await this.#store.takeBatches(this.#fetcher.isIdle ? BATCHES_AT_ONCE : 1);
-        for (const batch of batches) await this.#takeUp(batch);
+        const batches = await this.#store.takeBatches(this.#atOnce);
+        await this.#takeUp(batches);
         if (batches.length > 0) {
           idleSince = null;
           continue;
@@ -131,15 +134,22 @@ export class Hand implements Outlet {
     });
   }
 
+  get #hasRoom(): boolean {
+    return this.#fetcher.hasRoom(this.#atOnce * this.#limits.batchEntries);
+  }
+
   /** Entries of a batch that an earlier hand committed are not fetched again. */
-  async #takeUp(batch: FetchBatch): Promise<void> {
-    const rows = await this.#store.indexRows(batch.entries.map((entry) => entry.key));
+  async #takeUp(batches: readonly FetchBatch[]): Promise<void> {
+    if (batches.length === 0) return;
+    const rows = await this.#store.indexRows(batches.flatMap(({ entries }) => entries.map(({ key }) => key)));
     const known = new Map(rows.map((row) => [row.key, row]));
-    const entries = batch.entries.filter((entry) => {
-      const row = known.get(entry.key);
-      return !row || !sameVersion(entry, row);
-    });
-    this.#fetcher.submit(batch, entries);
+    for (const batch of batches) {
+      const entries = batch.entries.filter((entry) => {
+        const row = known.get(entry.key);
+        return !row || !sameVersion(entry, row);
+      });
+      this.#fetcher.submit(batch, entries);
+    }
   }
 
   /** Settles what was taken. Also when the run ends early: what is finished is not fetched again. */
