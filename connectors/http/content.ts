@@ -73,7 +73,17 @@ class OnceBody implements AsyncIterable<Uint8Array> {
 
 function typed(content: Content, headers: AnswerHeaders): Content {
   const contentType = headers['content-type'];
-  return typeof contentType === 'string' && contentType !== '' ? { ...content, contentType } : content;
+  return typeof contentType === 'string' && contentType !== ''
+    ? { ...content, contentType: own(contentType) }
+    : content;
+}
+
+let usual = '';
+
+/** What is cut out of an answer's head would keep all of it for as long as the object is under way. Most have one type. */
+function own(text: string): string {
+  if (text !== usual) usual = Buffer.from(text).toString();
+  return usual;
 }
 
 function truncated(bytes: number, size: number): ConnectorError {

@@ -25,15 +25,14 @@ export function parseHead(text: string): Head | null {
   const status = /^HTTP\/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?(?:\r\n|$)/.exec(text);
   if (!status) return null;
   const headers: Record<string, string> = {};
-  for (let at = status[0].length; at < text.length; ) {
+  for (let at = status[0].length, line = 0; at < text.length; line++) {
     const behind = text.indexOf('\r\n', at);
     const end = behind < 0 ? text.length : behind;
-    const colon = text.indexOf(':', at);
-    if (colon < 0 || colon > end) return null;
-    const key = nameOf(text.slice(at, colon));
+    const { key, colon } = nameIn(text, at, line);
+    if (key === '' || colon > end) return null;
     const said = text.slice(colon + 1, end);
     const before = headers[key];
-    if (key === '' || (before !== undefined && ONCE.has(key)) || /[\r\n]/.test(said)) return null;
+    if ((before !== undefined && ONCE.has(key)) || BREAK.test(said)) return null;
     const value = said.trim();
     headers[key] = before === undefined ? value : `${before}, ${value}`;
     at = end + 2;
@@ -41,17 +40,23 @@ export function parseHead(text: string): Head | null {
   return { status: Number(status[1]), headers };
 }
 
-/** Servers write the same few names again and again. */
-const NAMES_KEPT = 1000;
-const names = new Map<string, string>();
+const BREAK = /[\r\n]/;
 
-/** A header's name in lower case; empty: it is none. */
-function nameOf(text: string): string {
-  const known = names.get(text);
-  if (known !== undefined) return known;
-  const name = /^[!#$%&'*+.^`|~\w-]+$/.test(text) ? text.toLowerCase() : '';
-  if (names.size < NAMES_KEPT) names.set(Buffer.from(text).toString(), name);
-  return name;
+/** Servers write the same few names again and again, and in the same order: those of the heads before, by their lines. */
+const LINES_KEPT = 100;
+const lines: { readonly written: string; readonly key: string }[] = [];
+
+/** A header's name in lower case, and where its colon is; an empty name: it is none. */
+function nameIn(text: string, at: number, line: number): { readonly key: string; readonly colon: number } {
+  const known = lines[line];
+  if (known && text.startsWith(known.written, at)) return { key: known.key, colon: at + known.written.length - 1 };
+  const colon = text.indexOf(':', at);
+  const name = text.slice(at, colon);
+  if (colon < 0 || !/^[!#$%&'*+.^`|~\w-]+$/.test(name)) return { key: '', colon };
+  const key = name.toLowerCase();
+  // A copy: what is cut out of a text keeps all of it.
+  if (line < LINES_KEPT) lines[line] = { written: Buffer.from(`${name}:`).toString(), key };
+  return { key, colon };
 }
 
 const ONCE: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding']);

@@ -1,10 +1,13 @@
 import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
 import { ChunkedBody, type Framing, framingOf, parseHead } from './framing.ts';
-import { type Asked, coded, type Flow, type Head } from './messages.ts';
+import { type Asked, coded, type Flow, type Head, type Receiver } from './messages.ts';
 
 /** Of heads, and of bodies that say nothing of their length; used again for every answer. */
 const OWN_BYTES = 64 * 1024;
+/** Few heads are longer; what follows them need not become a text. */
+const HEAD_BYTES = 1024;
+const HEAD_END = '\r\n\r\n';
 export const CONNECT_TIMEOUT_MS = 10_000;
 /** An idle connection is let go before most servers do. */
 const IDLE_MS = 4000;
@@ -20,15 +23,13 @@ export interface LaneOwner {
   askElsewhere(asked: Asked): void;
 }
 
-const NOTHING = Buffer.alloc(0);
-
 /** One request and what has come of its answer. One object does for all who are to be told of something: closures cost as much as the rest. */
 class Exchange implements Flow {
   readonly asked: Asked;
   /** Whether it is asked again when the connection ends before the answer has begun. */
   readonly isOnUsed: boolean;
   /** Of the head what has come, until it is whole. */
-  head: Buffer | null = NOTHING;
+  head: string | null = '';
   framing: Framing = 0;
   chunks: ChunkedBody | null = null;
   readonly #lane: Lane;
@@ -138,7 +139,7 @@ export class Lane {
   /** Where the next bytes go. */
   #place(): Buffer {
     const exchange = this.#exchange;
-    const isStated = exchange && !exchange.head && !exchange.chunks;
+    const isStated = exchange && exchange.head === null && !exchange.chunks;
     this.#target = (isStated && exchange.asked.receiver.room()) || this.#own;
     return this.#target;
   }
@@ -152,18 +153,21 @@ export class Lane {
       return false;
     }
     if (this.#target !== this.#own) return this.#counted(exchange, bytes, null);
-    const came = this.#own.subarray(0, bytes);
-    return exchange.head ? this.#readHead(exchange, exchange.head, came) : this.#readBody(exchange, came);
+    return exchange.head === null ? this.#readBody(exchange, 0, bytes) : this.#readHead(exchange, exchange.head, bytes);
   }
 
-  #readHead(exchange: Exchange, before: Buffer, came: Buffer): boolean {
-    const bytes = before.length === 0 ? came : Buffer.concat([before, came]);
-    const end = bytes.indexOf('\r\n\r\n');
-    if (end < 0 && bytes.length < OWN_BYTES) {
-      exchange.head = Buffer.from(bytes);
+  #readHead(exchange: Exchange, before: string, bytes: number): boolean {
+    let text = before + this.#own.toString('latin1', 0, Math.min(bytes, HEAD_BYTES));
+    let end = text.indexOf(HEAD_END);
+    if (end < 0 && bytes > HEAD_BYTES) {
+      text = before + this.#own.toString('latin1', 0, bytes);
+      end = text.indexOf(HEAD_END);
+    }
+    if (end < 0 && text.length < OWN_BYTES) {
+      exchange.head = text;
       return true;
     }
-    const head = end < 0 ? null : parseHead(bytes.toString('latin1', 0, end));
+    const head = end < 0 ? null : parseHead(text.slice(0, end));
     const framing = head && framingOf(head);
     if (!head || framing === null) {
       exchange.release();
@@ -178,36 +182,44 @@ export class Lane {
     this.#idleMs = idleTimeOf(head);
     exchange.asked.receiver.begin(head, exchange);
     // Who hears how it begins may have had enough.
-    return this.#exchange === exchange && this.#readBody(exchange, bytes.subarray(end + 4));
+    return this.#exchange === exchange && this.#readBody(exchange, end + HEAD_END.length - before.length, bytes);
   }
 
-  #readBody(exchange: Exchange, came: Buffer): boolean {
+  /** What lies in the lane's own memory, from the one byte up to the other. */
+  #readBody(exchange: Exchange, from: number, to: number): boolean {
     const { chunks } = exchange;
+    if (!chunks) return this.#counted(exchange, to - from, from);
     const { receiver } = exchange.asked;
-    if (!chunks) return this.#counted(exchange, came.length, came);
     let more = true;
     try {
-      const used = chunks.read(came, (data) => {
+      const used = chunks.read(this.#own.subarray(from, to), (data) => {
         more = receiver.take(data, true) && more;
       });
       if (this.#exchange !== exchange) return false;
       if (!chunks.isDone) return more;
-      return this.#end(used === came.length);
+      return this.#end(used === to - from);
     } catch (error) {
       this.destroy(error);
       return false;
     }
   }
 
-  /** Bytes of a body of stated length: those that `came`, or null where they are in their place already. */
-  #counted(exchange: Exchange, bytes: number, came: Buffer | null): boolean {
+  /** Bytes of a body of stated length, where they lie in the lane's own memory; null: they are in their place already. */
+  #counted(exchange: Exchange, bytes: number, from: number | null): boolean {
     const { receiver } = exchange.asked;
     const left = exchange.framing as number;
     const wanted = Math.min(bytes, left);
     exchange.framing = left - wanted;
-    const more = wanted === 0 || (came ? receiver.take(came.subarray(0, wanted), true) : receiver.filled(wanted));
+    const more = wanted === 0 || (from === null ? receiver.filled(wanted) : this.#handOver(receiver, from, wanted));
     if (this.#exchange !== exchange) return false;
     return exchange.framing === 0 ? this.#end(bytes === wanted) : more;
+  }
+
+  #handOver(receiver: Receiver, from: number, bytes: number): boolean {
+    const room = receiver.room();
+    if (!room || room.length < bytes) return receiver.take(this.#own.subarray(from, from + bytes), true);
+    this.#own.copy(room, 0, from, from + bytes);
+    return receiver.filled(bytes);
   }
 
   /** The answer is whole. A connection that brought more than it said is not used again. */
@@ -231,7 +243,7 @@ export class Lane {
     exchange.release();
     const code = (error as { code?: string }).code;
     const { asked, isOnUsed, head } = exchange;
-    if (isOnUsed && head && (code === 'ECONNRESET' || code === 'EPIPE')) this.#owner.askAgain(asked);
+    if (isOnUsed && head !== null && (code === 'ECONNRESET' || code === 'EPIPE')) this.#owner.askAgain(asked);
     else asked.receiver.fail(error);
   }
 }

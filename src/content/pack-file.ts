@@ -35,43 +35,54 @@ export class PackFile {
 
   /** Writes the buffers, and returns where each lies. When it throws, their stretch is nobody's. */
   async append(buffers: readonly Uint8Array[]): Promise<number[]> {
-    const places = new Map<Uint8Array, number>();
-    const isAlone = (each: Uint8Array) => this.#file.isDirect && isPaged(each);
-    const paged = buffers.filter(isAlone);
-    const others = buffers.filter((each) => !isAlone(each));
-    if (paged.length > 0) await this.#appendPaged(paged, places);
-    if (others.length > 0) await this.#appendOthers(others, places);
-    return buffers.map((each) => places.get(each) as number);
+    const isAlone = buffers.map((each) => this.#file.isDirect && isPaged(each));
+    const paged = buffers.filter((_, i) => isAlone[i]);
+    const others = buffers.filter((_, i) => !isAlone[i]);
+    const places = {
+      paged: paged.length > 0 ? await this.#appendPaged(paged) : [],
+      others: others.length > 0 ? await this.#appendOthers(others) : [],
+    };
+    const next = { paged: 0, others: 0 };
+    return isAlone.map((alone) => {
+      const kind = alone ? 'paged' : 'others';
+      return places[kind][next[kind]++] as number;
+    });
   }
 
   /** Contents in chunks of the pool: each begins at a page, and goes from where it is. */
-  async #appendPaged(buffers: readonly Uint8Array[], places: Map<Uint8Array, number>): Promise<void> {
+  async #appendPaged(buffers: readonly Uint8Array[]): Promise<number[]> {
     this.#end = toPage(this.#end);
     const begin = this.#end;
+    const places: number[] = [];
     const pages = buffers.map((each) => {
-      places.set(each, this.#end);
+      places.push(this.#end);
       this.#end += toPage(each.length);
       const whole = new Uint8Array(each.buffer, each.byteOffset, toPage(each.length));
       // What another content has left there is no part of this one's page.
       return whole.fill(0, each.length);
     });
     await this.#file.writePages(pages, begin);
+    return places;
   }
 
   /** One behind the other; many of them by way of chunks. */
-  async #appendOthers(buffers: readonly Uint8Array[], places: Map<Uint8Array, number>): Promise<void> {
+  async #appendOthers(buffers: readonly Uint8Array[]): Promise<number[]> {
     const total = buffers.reduce((sum, { length }) => sum + length, 0);
     const chunks = this.#file.isDirect && total >= GATHERED_BYTES ? gathered(buffers, total) : null;
     if (chunks) this.#end = toPage(this.#end);
     const begin = this.#end;
-    for (const each of buffers) {
-      places.set(each, this.#end);
-      this.#end += each.length;
+    const places = buffers.map(({ length }) => {
+      this.#end += length;
+      return this.#end - length;
+    });
+    if (!chunks) {
+      await this.#file.writeCached(buffers, begin);
+      return places;
     }
-    if (!chunks) return this.#file.writeCached(buffers, begin);
     this.#end = toPage(this.#end);
     try {
       await this.#file.writePages(chunks, begin);
+      return places;
     } finally {
       chunks.forEach(giveBack);
     }
