@@ -1,4 +1,4 @@
-import { type ListedObject, type ListingFrame, scanObject, walkListing } from './scan.ts';
+import { type ListedObject, type ListingFrame, timeOf, walkListing } from './scan.ts';
 
 /** A page of which the objects are not taken apart, but for their keys. */
 export interface OutlinedListing extends ListingFrame {
@@ -12,20 +12,23 @@ export interface OutlinedListing extends ListingFrame {
 const TEXT = '[^<&\\r\\0]*';
 const field = (name: string, text = TEXT) => `<${name}>${text}</${name}>`;
 
-/** An object in the one form that S3 and most that speak like it write. Whatever has this form `scanObject` reads. */
-const OBJECT = new RegExp(
-  [
-    `<Contents><Key>(${TEXT})</Key>`,
-    field('LastModified'),
-    field('ETag', `(?:&quot;)?${TEXT}(?:&quot;)?`),
-    `(?:${field('ChecksumAlgorithm')})*`,
-    `(?:${field('ChecksumType')})?`,
-    field('Size', '\\d{1,15}'),
-    `(?:${field('StorageClass')})?`,
-    '</Contents>',
-  ].join(''),
-  'y',
-);
+/** An object in the one form that S3 and most that speak like it write; of all that is read, or of the key alone. */
+const objectWith = (read: (text: string) => string) =>
+  new RegExp(
+    [
+      `<Contents><Key>(${TEXT})</Key>`,
+      field('LastModified', read(TEXT)),
+      field('ETag', `${read('&quot;')}?${read(TEXT)}${read('&quot;')}?`),
+      `(?:${field('ChecksumAlgorithm')})*`,
+      `(?:${field('ChecksumType')})?`,
+      field('Size', read('\\d{1,15}')),
+      `(?:${field('StorageClass', read(TEXT))})?`,
+      '</Contents>',
+    ].join(''),
+    'y',
+  );
+const OBJECT = objectWith((text) => `(?:${text})`);
+const WHOLE_OBJECT = objectWith((text) => `(${text})`);
 
 /** Reads a page in which every object has the usual form; null: one has another, or there is something unknown. */
 export function outlineListing(text: string): OutlinedListing | null {
@@ -52,8 +55,18 @@ export function objectsIn({ text, places }: OutlinedListing, from: number, to: n
   const own = Buffer.from(text.slice(begin, places[to])).toString();
   const objects: ListedObject[] = [];
   for (let i = from; i < to; i++) {
-    const end = scanObject(own, (places[i] as number) - begin, objects);
-    if (end !== (places[i + 1] as number) - begin) throw new Error('an outline is not its listing');
+    WHOLE_OBJECT.lastIndex = (places[i] as number) - begin;
+    const found = WHOLE_OBJECT.exec(own);
+    if (!found || WHOLE_OBJECT.lastIndex !== (places[i + 1] as number) - begin)
+      throw new Error('an outline is not its listing');
+    const [, key = '', modified, quote, etag, unquote, size, storageClass] = found;
+    objects.push({
+      key,
+      size: Number(size),
+      etag: `${quote ? '"' : ''}${etag}${unquote ? '"' : ''}`,
+      modifiedAt: timeOf(modified),
+      storageClass,
+    });
   }
   return objects;
 }

@@ -79,7 +79,7 @@ export function walkListing(text: string, objectAt: (at: number) => number): Lis
 }
 
 /** Reads the object that begins here, and returns where it ends; -1: it has something unknown. */
-export function scanObject(text: string, from: number, objects: ListedObject[]): number {
+function scanObject(text: string, from: number, objects: ListedObject[]): number {
   const texts: (string | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
   let at = from + '<Contents>'.length;
   for (;;) {
@@ -103,7 +103,7 @@ export function scanObject(text: string, from: number, objects: ListedObject[]):
 }
 
 /** Of `2026-10-12T17:50:30.000Z`, the form that S3 writes; others by the language's own parser. */
-function timeOf(text: string | undefined): number {
+export function timeOf(text: string | undefined): number {
   if (text === undefined) return Number.NaN;
   if (text.length !== 24 || text.charCodeAt(23) !== 90 || text.charCodeAt(10) !== 84) return Date.parse(text);
   const day = dayOf(text.slice(0, 10));

@@ -67,7 +67,7 @@ export interface Egress {
   lookupFor(endpoint: URL): import('node:net').LookupFunction | undefined;
 }
 
-/** One place in one cloud, opened with one credential. */
+/** One place in one cloud, opened with one credential. What fails rejects; nothing throws before it has returned its promise. */
 export interface Source extends AsyncDisposable {
   /** Tries what a sync needs and nothing more. Resolves also when the answer is bad; throws only on abort. */
   check(signal: AbortSignal): Promise<CheckReport>;

@@ -39,7 +39,20 @@ test('a time or a number that is none is refused, and the connection lives on', 
   for (const type of ['timestamptz', 'bigint', 'int'] as const) {
     await expect(db.query(`select $1::${type}[]`, [new Column(type, [Number.NaN])])).rejects.toThrow();
   }
-  await expect(db.query('select $1::uuid[]', [new Column('uuid', ['x'])])).rejects.toThrow();
+  const uuid = 'AAAAAAAA-bbbb-4ccc-8ddd-0123456789ef';
+  expect(await db.query('select ($1::uuid[])[1] as id', [new Column('uuid', [uuid])])).toEqual([
+    { id: uuid.toLowerCase() },
+  ]);
+  for (const other of [
+    'x',
+    '',
+    uuid.slice(1),
+    `${uuid}0`,
+    uuid.replace('-', '0'),
+    uuid.replace('b', 'g'),
+    `${uuid.slice(1)}é`,
+  ])
+    await expect(db.query('select $1::uuid[]', [new Column('uuid', [other])])).rejects.toThrow('something else');
   await expect(db.query('select $1::text[]', [new Column('text', ['a\0b'])])).rejects.toMatchObject({ code: '22021' });
   expect(await db.query('select $1::text[] as one', [new Column('text', [])])).toEqual([{ one: [] }]);
 });
