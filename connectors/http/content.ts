@@ -29,33 +29,23 @@ export function readContent(
   statedIn: (headers: AnswerHeaders) => Stated,
   toError: (error: unknown) => unknown,
 ): Promise<Content> {
-  if (range || entry.size > WHOLE_BYTES) return readStream(requests, request, range, signal, statedIn, toError);
+  if (range || entry.size > WHOLE_BYTES)
+    return requests.stream(request, signal, (headers, body): Content => {
+      const checksums = checksumsOf(statedIn(headers));
+      assertRange(range, headers['content-range'] as string | undefined, body);
+      return typed({ checksums: range ? {} : checksums, body: bodyOf(body, toError) }, headers);
+    });
   return requests.whole(request, entry.size, signal, (headers, body): Content => {
-    const { checksums, assert } = statedIn(headers);
-    assert?.();
+    const checksums = checksumsOf(statedIn(headers));
     if (body.length < entry.size) throw truncated(body.length, entry.size);
     return typed({ checksums, body: new OnceBody(body), whole: body }, headers);
   });
 }
 
-async function readStream(
-  requests: Requests,
-  request: RawRequest,
-  range: ByteRange | undefined,
-  signal: AbortSignal,
-  statedIn: (headers: AnswerHeaders) => Stated,
-  toError: (error: unknown) => unknown,
-): Promise<Content> {
-  const { headers, body } = await requests.stream(request, signal);
-  try {
-    const { checksums, assert } = statedIn(headers);
-    assert?.();
-    assertRange(range, headers['content-range'] as string | undefined, body);
-    return typed({ checksums: range ? {} : checksums, body: bodyOf(body, toError) }, headers);
-  } catch (error) {
-    body.destroy();
-    throw error;
-  }
+/** Of the object that was asked for. */
+function checksumsOf(stated: Stated): Content['checksums'] {
+  stated.assert?.();
+  return stated.checksums;
 }
 
 /** Seldom asked for: who finds the body whole takes that. */

@@ -5,19 +5,24 @@ export type Framing = number | 'chunked';
 
 /** A GET of one line, whatever stands in the key. */
 export function textOf(origin: URL, { path, headers }: RawRequest): string {
+  assertOneRequest(path, headers);
   let text = `GET ${path} HTTP/1.1`;
   let own = `\r\nhost: ${origin.host}`;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
     const value = headers[i + 1] as string;
-    if (BREAKS.test(name) || BREAKS.test(value)) throw new Error('a request of more than one line');
     if (/^host$/i.test(name)) own = '';
     text += `\r\n${name}: ${value}`;
   }
-  if (/[\s\0]/.test(path)) throw new Error('a request of more than one line');
   return `${text}${own}\r\n\r\n`;
 }
 
+/** Throws when a path, or a word of a header, would be more than its place in a request. */
+export function assertOneRequest(path: string, words: readonly string[]): void {
+  if (BLANKS.test(path) || words.some((word) => BREAKS.test(word))) throw new Error('a request of more than one line');
+}
+
+const BLANKS = /[\s\0]/;
 const BREAKS = /[\r\n\0]/;
 
 /** Null: it is none of HTTP/1.1, or one that says more than is understood here. */

@@ -9,15 +9,14 @@ const MAX_IDLE = 64;
 export class Lanes implements LaneOwner {
   readonly #origin: URL;
   readonly #lookup: LookupFunction | undefined;
-  readonly #onUnusual: (asked: Asked) => void;
+  readonly askElsewhere: LaneOwner['askElsewhere'];
   readonly #all = new Set<Lane>();
   #idle: Lane[] = [];
 
-  /** `onUnusual` hears of requests with answers that a lane does not know. */
-  constructor(origin: URL, lookup: LookupFunction | undefined, onUnusual: (asked: Asked) => void) {
+  constructor(origin: URL, lookup: LookupFunction | undefined, askElsewhere: LaneOwner['askElsewhere']) {
     this.#origin = origin;
     this.#lookup = lookup;
-    this.#onUnusual = onUnusual;
+    this.askElsewhere = askElsewhere;
   }
 
   /** The receiver hears everything. */
@@ -51,10 +50,6 @@ export class Lanes implements LaneOwner {
   /** By a lane of its own, once: the server of the one that was used may have closed it while nobody looked. */
   askAgain(asked: Asked): void {
     this.#open().ask(asked, false);
-  }
-
-  askElsewhere(asked: Asked): void {
-    this.#onUnusual(asked);
   }
 
   #open(): Lane {

@@ -5,7 +5,7 @@ import type { Body } from '../../src/contract/object-store.ts';
 import { ArrivingBody } from './arriving-body.ts';
 import { CONNECT_TIMEOUT_MS } from './lane.ts';
 import { Lanes } from './lanes.ts';
-import type { Answer, AnswerHeaders, Head, RawRequest, Receiver } from './messages.ts';
+import type { AnswerHeaders, Head, RawRequest, Receiver } from './messages.ts';
 import { ERROR_BYTES, WholeBody } from './whole-body.ts';
 
 const MAX_SOCKETS = 128;
@@ -42,7 +42,7 @@ export class Requests {
     read: (headers: AnswerHeaders, body: Buffer) => T,
   ): Promise<T> {
     const whole = new WholeBody(atMost, (head, body) => {
-      if (head.status >= 300) throw this.#refusal(head.status, head.headers, Buffer.from(body));
+      this.#assertAnswered(head, body);
       return read(head.headers, body);
     });
     this.#ask(request, whole, signal);
@@ -60,19 +60,30 @@ export class Requests {
     this.#ask(request, whole, signal);
     const { head, body } = await whole.done;
     try {
-      if (head.status >= 300) throw this.#refusal(head.status, head.headers, Buffer.from(body));
+      this.#assertAnswered(head, body);
       return await read(body, head.headers);
     } finally {
       giveBack(body);
     }
   }
 
-  /** A body as it comes. */
-  async stream(request: RawRequest, signal: AbortSignal): Promise<Answer<Body>> {
+  /** What `read` makes of an answer whose body is still to come. When that throws, nobody has the body. */
+  async stream<T>(
+    request: RawRequest,
+    signal: AbortSignal,
+    read: (headers: AnswerHeaders, body: Body) => T,
+  ): Promise<T> {
     const body = new ArrivingBody();
     this.#ask(request, body, signal);
     const { status, headers } = await body.begun;
-    if (status < 300) return { headers, body };
+    if (status < 300) {
+      try {
+        return read(headers, body);
+      } catch (error) {
+        body.destroy();
+        throw error;
+      }
+    }
     const said: Uint8Array[] = [];
     let bytes = 0;
     for await (const chunk of body) {
@@ -86,6 +97,10 @@ export class Requests {
   destroy(): void {
     this.#lanes.destroy();
     void this.#pool?.then((pool) => pool.destroy()).catch(() => undefined);
+  }
+
+  #assertAnswered({ status, headers }: Head, body: Buffer): void {
+    if (status >= 300) throw this.#refusal(status, headers, Buffer.from(body));
   }
 
   #ask(request: RawRequest, receiver: Receiver, signal: AbortSignal): void {

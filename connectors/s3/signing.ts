@@ -1,5 +1,6 @@
 import { createHmac, hash } from 'node:crypto';
 import type { Secret } from '../../src/contract/secret.ts';
+import { assertOneRequest } from '../http/framing.ts';
 import type { RawRequest } from '../http/messages.ts';
 
 export interface Keys {
@@ -21,10 +22,10 @@ const OPEN = '\0';
  */
 export class Form {
   readonly #signer: Signer | null;
-  #key: KeyedHash | null = null;
   readonly #fixed: readonly Header[];
   readonly #open: readonly Header[];
   #keys: Secret<Keys> | null = null;
+  #key: KeyedHash | null = null;
   #stamp = '';
   /** What goes before the hash of a request. */
   #begin = '';
@@ -42,8 +43,7 @@ export class Form {
 
   /** With the values of the open headers. `path` and `query` are encoded already; keys are those of whoever signs. */
   fill(keys: Secret<Keys> | null, path: string, query: string, values: readonly string[]): RawRequest {
-    if (BLANK.test(path) || values.some((value) => BREAK.test(value)))
-      throw new Error('a request of more than one line');
+    assertOneRequest(path, values);
     const proof = this.#signer && keys ? this.#sign(this.#signer, keys, path, query, values) : '';
     const asked = query === '' ? path : `${path}?${query}`;
     const text = filled(`GET ${asked} HTTP/1.1`, this.#sent, values);
@@ -76,9 +76,6 @@ export class Form {
     this.#keys = keys;
   }
 }
-
-const BLANK = /[\s\0]/;
-const BREAK = /[\r\n\0]/;
 
 function sentAs(headers: readonly Header[]): readonly string[] {
   return headers

@@ -1,4 +1,4 @@
-import { type Column, columnsIn, type Database, type Queryable } from '../contract/database.ts';
+import { type Column, columnsIn, type Database, isUniqueViolation, type Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { FetchBatch, HandStore, Outcome, RunFigures } from '../contract/run.ts';
 import { writeFailures } from './failures.ts';
@@ -215,8 +215,8 @@ async function writeDocuments(
   ];
   // Whoever has to look whether a row is there writes it in two steps.
   if (documents.every(({ isNew }) => isNew)) {
-    await tx.query(inserting, values).catch((error: { code?: string }) => {
-      throw error.code === UNIQUE_VIOLATION ? twice() : error;
+    await tx.query(inserting, values).catch((error: unknown) => {
+      throw isUniqueViolation(error) ? twice() : error;
     });
     return;
   }
@@ -232,7 +232,6 @@ function twice(): Error {
   return Object.assign(new Error('another hand has just stored the same key'), { code: SERIALIZATION_FAILURE });
 }
 
-const UNIQUE_VIOLATION = '23505';
 /** PostgreSQL's code for "again from the beginning". */
 const SERIALIZATION_FAILURE = '40001';
 

@@ -1,5 +1,5 @@
 import type { PackedContent, PackIndex, PackPlace } from '../contract/content-store.ts';
-import { Column, columnsIn, type Database } from '../contract/database.ts';
+import { Column, columnsIn, type Database, isUniqueViolation, type Queryable } from '../contract/database.ts';
 import { byteaOf } from './garbage.ts';
 
 /** Where small contents lie, in the database: every process sees the same. */
@@ -27,7 +27,8 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
       try {
         return await addTo(db, pack, contents, '');
       } catch (error) {
-        if ((error as { code?: string }).code !== UNIQUE_VIOLATION) throw error;
+        // Somebody else has stored the same since it was looked for: so seldom that looking again for each row would cost more.
+        if (!isUniqueViolation(error)) throw error;
         return await addTo(db, pack, contents, 'on conflict do nothing');
       }
     },
@@ -45,26 +46,28 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
   };
 }
 
-/** Somebody else has stored the same since it was looked for: so seldom that looking again for each row would cost more. */
-const UNIQUE_VIOLATION = '23505';
-
 function addTo(
   db: Database,
   pack: number,
   contents: readonly PackedContent[],
   onConflict: '' | 'on conflict do nothing',
 ): Promise<boolean> {
-  return db.transaction(async (tx) => {
-    // Held until the commit: who closes the pack waits, and finds these in it.
-    const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [pack]);
-    if (!open) return false;
-    const of = columnsIn(contents);
-    await tx.query(
+  const of = columnsIn(contents);
+  return whileOpen(db, pack, (tx) =>
+    tx.query(
       `insert into lockgate.packed_content (sha256, pack_id, at, size)
        select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size) ${onConflict}`,
       [pack, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at), of('int', ({ size }) => size)],
-    );
-    return true;
+    ),
+  );
+}
+
+/** Writes rows of a pack that takes more. False: it does not. Who closes it waits until the commit, and finds these in it. */
+function whileOpen(db: Database, pack: number, write: (tx: Queryable) => Promise<unknown>): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [pack]);
+    if (open) await write(tx);
+    return open !== undefined;
   });
 }
 
@@ -90,20 +93,16 @@ function tidying(database: () => Promise<Database>): Pick<PackIndex, 'packs' | '
       );
       return rows.map(({ sha256, ...row }) => ({ ...row, sha256: sha256.toString('hex') }));
     },
-    move: async (from, to, contents) =>
-      (await database()).transaction(async (tx) => {
-        const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [
-          to,
-        ]);
-        if (!open) return false;
-        const of = columnsIn(contents);
-        await tx.query(
+    move: async (from, to, contents) => {
+      const of = columnsIn(contents);
+      return whileOpen(await database(), to, (tx) =>
+        tx.query(
           `update lockgate.packed_content c set pack_id = $2, at = row.at
              from unnest($3::bytea[], $4::bigint[]) as row (sha256, at) where c.sha256 = row.sha256 and c.pack_id = $1`,
           [from, to, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at)],
-        );
-        return true;
-      }),
+        ),
+      );
+    },
     drop: async (pack, closedSeconds) => {
       const dropped = await (await database()).query(
         `delete from lockgate.pack p where id = $1 and closed_at <= now() - make_interval(secs => $2)

@@ -38,15 +38,9 @@ export class PackFile {
     const isAlone = buffers.map((each) => this.#file.isDirect && isPaged(each));
     const paged = buffers.filter((_, i) => isAlone[i]);
     const others = buffers.filter((_, i) => !isAlone[i]);
-    const places = {
-      paged: paged.length > 0 ? await this.#appendPaged(paged) : [],
-      others: others.length > 0 ? await this.#appendOthers(others) : [],
-    };
-    const next = { paged: 0, others: 0 };
-    return isAlone.map((alone) => {
-      const kind = alone ? 'paged' : 'others';
-      return places[kind][next[kind]++] as number;
-    });
+    const alone = (paged.length > 0 ? await this.#appendPaged(paged) : []).values();
+    const together = (others.length > 0 ? await this.#appendOthers(others) : []).values();
+    return isAlone.map((each) => (each ? alone : together).next().value as number);
   }
 
   /** Contents in chunks of the pool: each begins at a page, and goes from where it is. */

@@ -28,6 +28,11 @@ export function columnsIn<Row>(rows: readonly Row[]) {
     new Column(type, rows.map(of));
 }
 
+/** Whether a statement failed because a row like it is there already. */
+export function isUniqueViolation(error: unknown): boolean {
+  return (error as { code?: string }).code === '23505';
+}
+
 export interface Queryable {
   /** The rows. `bigint` columns come as numbers: every one of ours is below 2^53. */
   query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;

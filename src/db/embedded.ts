@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { isUniqueViolation } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import { findBinaries } from './binaries.ts';
 
@@ -81,7 +82,7 @@ const JOIN_AGAIN: readonly string[] = [
 ];
 
 function ignoreDuplicate(error: { code?: string }): void {
-  if (error.code !== '42P04' && error.code !== '23505') throw error;
+  if (error.code !== '42P04' && !isUniqueViolation(error)) throw error;
 }
 
 async function leave(session: pg.Client, folder: string): Promise<void> {

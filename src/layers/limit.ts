@@ -1,4 +1,4 @@
-import type { Clock, Source } from '../contract/connector.ts';
+import type { Clock, Content, Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 
 /** Gives a place back, with how it went. */
@@ -113,33 +113,31 @@ export class AdaptiveLimit {
 
 /** Holds one place of the limit for each call; a read holds it until its body is consumed. */
 export function withLimit(source: Source, limit: AdaptiveLimit): Source {
+  const placed = <T>(
+    signal: AbortSignal,
+    call: () => Promise<T>,
+    ended: (answer: T, release: Release) => T,
+  ): Promise<T> => {
+    const work = (release: Release) =>
+      call().then(
+        (answer) => ended(answer, release),
+        (error) => {
+          throw released(error, release, limit);
+        },
+      );
+    const held = limit.acquire(signal);
+    return held instanceof Promise ? held.then(work) : work(held);
+  };
+  const done = <T>(answer: T, release: Release): T => {
+    release('ok');
+    return answer;
+  };
+  const begun = (content: Content, release: Release): Content =>
+    content.whole ? done(content, release) : { ...content, body: holding(content.body, release, limit) };
   return {
     check: (signal) => source.check(signal),
-    listPage: async (position, signal) => {
-      const release = await limit.acquire(signal);
-      try {
-        const page = await source.listPage(position, signal);
-        release('ok');
-        return page;
-      } catch (error) {
-        throw released(error, release, limit);
-      }
-    },
-    read: (entry, range, signal) => {
-      const held = limit.acquire(signal);
-      const read = (release: Release) =>
-        source.read(entry, range, signal).then(
-          (content) => {
-            if (!content.whole) return { ...content, body: holding(content.body, release, limit) };
-            release('ok');
-            return content;
-          },
-          (error) => {
-            throw released(error, release, limit);
-          },
-        );
-      return held instanceof Promise ? held.then(read) : read(held);
-    },
+    listPage: (position, signal) => placed(signal, () => source.listPage(position, signal), done),
+    read: (entry, range, signal) => placed(signal, () => source.read(entry, range, signal), begun),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }

@@ -38,17 +38,18 @@ export function withRetry(source: Source, ranges: boolean, clock: Clock, policy:
       }
     }
   };
-  const again = <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> =>
-    call().catch((error) => repeat(error, signal, call));
+  const again = <T>(signal: AbortSignal, call: () => Promise<T>, ended: (answer: T) => T = (answer) => answer) =>
+    call().then(ended, (error) => repeat(error, signal, call).then(ended));
   return {
     check: (signal) => source.check(signal),
     listPage: (position, signal) => again(signal, () => source.listPage(position, signal)),
-    read: (entry, range, signal) => {
-      const call = () => source.read(entry, range, signal);
-      const resumed = (first: Content) =>
-        ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first;
-      return call().then(resumed, (error) => repeat(error, signal, call).then(resumed));
-    },
+    read: (entry, range, signal) =>
+      again(
+        signal,
+        () => source.read(entry, range, signal),
+        (first) =>
+          ranges && !first.made && !first.whole ? { ...first, body: resume(first, entry, range, signal) } : first,
+      ),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 

@@ -7,41 +7,39 @@ export const CALL_TIMEOUT_MS = 60_000;
 /** Ends calls and bodies that stall, with a retryable `timeout`. Stands inside the retry layer. */
 export function withTimeout(source: Source, timeoutMs: number = CALL_TIMEOUT_MS): Source {
   const followers = new Followers();
-  const deadline = <T>(operation: 'check' | 'list', signal: AbortSignal, call: (inner: AbortSignal) => Promise<T>) => {
+  const bounded = <T>(
+    operation: Operation,
+    signal: AbortSignal,
+    call: (inner: AbortSignal) => Promise<T>,
+    ended: (answer: T, stop: AbortController) => T,
+  ): Promise<T> => {
     const stop = followers.of(signal);
-    const ended = (answer: T) => {
-      followers.release(stop);
-      return answer;
-    };
     return within(
       operation,
       timeoutMs,
       () => call(stop.signal),
-      ended,
+      (answer) => ended(answer, stop),
       () => followers.end(stop),
     );
   };
+  const released = <T>(answer: T, stop: AbortController): T => {
+    followers.release(stop);
+    return answer;
+  };
+  const begun = (content: Content, stop: AbortController): Content => {
+    if (!content.whole) return { ...content, body: watched(content.body, timeoutMs, stop, followers) };
+    followers.release(stop, 'again');
+    return content;
+  };
   return {
-    check: (signal) => deadline('check', signal, (inner) => source.check(inner)),
-    listPage: (position, signal) => deadline('list', signal, (inner) => source.listPage(position, inner)),
-    read: (entry, range, signal) => {
-      const stop = followers.of(signal);
-      const begun = (content: Content) => {
-        if (!content.whole) return { ...content, body: watched(content.body, timeoutMs, stop, followers) };
-        followers.release(stop, 'again');
-        return content;
-      };
-      return within(
-        'read',
-        timeoutMs,
-        () => source.read(entry, range, stop.signal),
-        begun,
-        () => followers.end(stop),
-      );
-    },
+    check: (signal) => bounded('check', signal, (inner) => source.check(inner), released),
+    listPage: (position, signal) => bounded('list', signal, (inner) => source.listPage(position, inner), released),
+    read: (entry, range, signal) => bounded('read', signal, (inner) => source.read(entry, range, inner), begun),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }
+
+type Operation = 'check' | 'list' | 'read';
 
 /** The controllers that follow one signal. */
 interface Following {
@@ -125,13 +123,13 @@ async function* watched(
  * What `ended` makes of the answer. What comes later than that is of no interest. `failed` runs before it is known that there is
  * none.
  */
-function within<T, R = T>(
-  operation: 'check' | 'list' | 'read',
+function within<T>(
+  operation: Operation,
   timeoutMs: number,
   begin: () => Promise<T>,
-  ended: (answer: T) => R = (answer) => answer as unknown as R,
+  ended: (answer: T) => T = (answer) => answer,
   failed: () => void = () => undefined,
-): Promise<R> {
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       clearTimeout(timer);

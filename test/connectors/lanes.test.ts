@@ -208,7 +208,7 @@ describe('a large body', () => {
     });
     const requests = new Requests(origin.origin, undefined, (status, _headers, body) => new Error(`${status} ${body}`));
     closing.push(async () => requests.destroy());
-    const { body } = await requests.stream(GET, never);
+    const body = await requests.stream(GET, never, (_headers, coming) => coming);
     expect((await bytesOf(body)).toString()).toBe(text);
     expect(asked).toBe(2);
     const { origin: refusing } = await serving(
@@ -220,7 +220,7 @@ describe('a large body', () => {
       (status, _headers, said) => new Error(`${status} ${said}`),
     );
     closing.push(async () => refused.destroy());
-    await expect(refused.stream(GET, never)).rejects.toThrow('403 not so');
+    await expect(refused.stream(GET, never, () => undefined)).rejects.toThrow('403 not so');
   });
 
   test('is asked for in one line: nothing in a key makes two requests of it', async () => {
