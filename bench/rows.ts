@@ -94,8 +94,8 @@ export function lockgate(scratch: string, endpoint: string, bucket: string) {
   };
   return {
     command,
-    measured: (words: readonly string[]) => measure([BIN, ...words], environment, ['src/cli/main.ts']),
-    run: () => measure([BIN, 'sync', 'c'], environment, ['src/cli/main.ts']),
+    measured: (words: readonly string[]) => measure([BIN, ...words], environment, ['lockgate/main.js']),
+    run: () => measure([BIN, 'sync', 'c'], environment, ['lockgate/main.js']),
     empty: () => emptyFiles(join(environment.LOCKGATE_DATA_DIR, 'content')),
     prepare: async () => {
       environment.LOCKGATE_DATA_DIR = await mkdtemp(join(scratch, `lockgate-${bucket}-`));

@@ -53,7 +53,7 @@ function processes(): Process[] {
 /** The service and its worker. */
 function ours(): { api: Process; worker: Process } {
   const all = processes();
-  const api = all.find(({ parent, words }) => parent === process.pid && words.includes('main.ts serve'));
+  const api = all.find(({ parent, words }) => parent === process.pid && /main\.[jt]s serve/.test(words));
   const worker = all.find(({ parent, words }) => parent === api?.pid && words.includes('--role worker'));
   if (!api || !worker) throw new Error('the processes are not there');
   return { api, worker };

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
-/** Beside this package's other built parts, whether it runs from its sources or from them. */
-const FOLDERS = ['../../dist/web', '../../../dist/web'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+/** As far from the sources as from what is built of them. */
+const FOLDER = fileURLToPath(new URL('../../dist/web', import.meta.url));
 /** Stands in the page where each answer has a word of its own. */
 const NONCE = 'NONCE-OF-THIS-PAGE';
 
@@ -21,7 +21,7 @@ export interface Web {
 }
 
 export async function addWeb(app: FastifyInstance): Promise<Web> {
-  const folder = FOLDERS.find((each) => existsSync(join(each, 'index.html')));
+  const folder = existsSync(join(FOLDER, 'index.html')) ? FOLDER : null;
   const html = folder ? readFileSync(join(folder, 'index.html'), 'utf8') : NOT_BUILT;
   if (folder) {
     await app.register(fastifyStatic, {

@@ -20,7 +20,7 @@ import { createStoreToken, Doorkeeper, listStoreTokens, revokeStoreToken } from 
 
 const SCHEMA: Schema = {
   name: 'securestore',
-  folder: new URL('./migrations/', import.meta.url),
+  folder: new URL('./securestore-migrations/', import.meta.url),
   lock: 7_246_002,
 };
 const LOOK_MS = 2000;
