@@ -20,6 +20,14 @@ describe('migrations', () => {
     expect(new Set(rows.map(({ version }) => version)).size).toBe(rows.length);
   });
 
+  test('no index looks through all documents of one content for a place for the next: none is by hash', async () => {
+    await using db = await freshDatabase();
+    const found = await db.query(
+      "select c.relname from pg_class c join pg_am a on a.oid = c.relam where c.relkind = 'i' and a.amname = 'hash'",
+    );
+    expect(found).toEqual([]);
+  });
+
   test('a database of a newer version is refused and left alone', async () => {
     await using db = await freshDatabase();
     await db.query("insert into lockgate.migration (version, name) values (9999, '9999-future.sql')");
