@@ -15,6 +15,8 @@ const AHEAD_BYTES = 128 * 1024;
 const AHEAD_CONTENTS = 8;
 /** Writes at once: while one waits for the disk, the next one is asked whether it is needed. */
 const AHEAD_WRITES = 4;
+/** When so many in a row were not in the store, only each of so many batches is asked about: a question costs as much as hashing half of them. */
+const TRUSTED_NEW = 32;
 /** A pack of fewer bytes is not worth a file. */
 const SMALL_PACK_BYTES = 8 * 1024 * 1024;
 /** Nobody has written to a pack for so long: what wrote it is dead, or has time. */
@@ -58,6 +60,9 @@ export class Packs {
   #waiting: { readonly pending: Pending; readonly done: PromiseWithResolvers<void> }[] = [];
   /** Batches of them that are being written. */
   #writing = 0;
+  /** Contents that were asked about before they were written, and were not there. */
+  #newInARow = 0;
+  #unasked = 0;
 
   constructor(root: string, index: PackIndex, keptSeconds = KEPT_SECONDS) {
     this.#keptSeconds = keptSeconds;
@@ -113,6 +118,7 @@ export class Packs {
       const there = await this.#index.find(hashes);
       const held: { sha256: string; bytes: Uint8Array }[] = [];
       const written: (PackedContent & { readonly pack: PackFile })[] = [];
+      if (there.size > 0) this.#newInARow = 0;
       for (const sha256 of hashes) {
         if (there.has(sha256)) continue;
         const { bytes = null, place = null, size = 0 } = this.#pending.get(sha256) ?? {};
@@ -149,8 +155,7 @@ export class Packs {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, AHEAD_CONTENTS);
       try {
-        const there = await this.#index.find(batch.map(({ pending }) => pending.sha256));
-        const missing = batch.map(({ pending }) => pending).filter(({ sha256 }) => !there.has(sha256));
+        const missing = await this.#missingOf(batch.map(({ pending }) => pending));
         if (missing.length > 0) await this.#append(missing);
         for (const { done } of batch) done.resolve();
       } catch (error) {
@@ -158,6 +163,15 @@ export class Packs {
       }
     }
     this.#writing--;
+  }
+
+  /** Where all were new lately, seldom asked: what is there after all, the commit finds, and its bytes are a gap in the pack. */
+  async #missingOf(contents: readonly Pending[]): Promise<readonly Pending[]> {
+    if (this.#newInARow >= TRUSTED_NEW && ++this.#unasked < TRUSTED_NEW) return contents;
+    this.#unasked = 0;
+    const there = await this.#index.find(contents.map(({ sha256 }) => sha256));
+    this.#newInARow = there.size > 0 ? 0 : this.#newInARow + contents.length;
+    return contents.filter(({ sha256 }) => !there.has(sha256));
   }
 
   async #append(contents: readonly Pending[]): Promise<void> {

@@ -167,6 +167,30 @@ test('what is in the store already is not written again, and is kept until its c
   expect(await get(store, sha256)).toBe(LARGER[0]);
 });
 
+test('where all is new, few are asked about; what comes again is written again for a short while only, and reads as it was', async () => {
+  const index = openPackIndex(async () => db);
+  let questions = 0;
+  const find: typeof index.find = (hashes) => {
+    questions++;
+    return index.find(hashes);
+  };
+  const store = await openDirectoryStore(root, { ...index, find });
+  opened.push(store);
+  const texts = Array.from({ length: 150 }, (_, i) => `content ${i} `.repeat(15_000));
+  const oneByOne = async (these: readonly string[]) => {
+    const staged = [];
+    for (const text of these) staged.push(await store.stage(Buffer.from(text), signal));
+    await store.commit(staged);
+    return staged.map(({ sha256 }) => sha256);
+  };
+  const hashes = await oneByOne(texts);
+  expect(questions).toBeLessThan(40);
+  const before = await bytesIn();
+  for (let i = 0; i < texts.length; i += 10) await oneByOne(texts.slice(i, i + 10));
+  expect(await bytesIn()).toBeLessThan(before * 1.1);
+  for (const [i, sha256] of hashes.entries()) expect(await get(store, sha256)).toBe(texts[i]);
+}, 30_000);
+
 test('what cannot be written at once fails alone, and is written when it comes again', async () => {
   const index = openPackIndex(async () => db);
   let isAway = true;
