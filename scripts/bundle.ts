@@ -1,4 +1,4 @@
-// Puts what the command line and the library run into dist/lockgate, in few files: 450 would take a quarter of a start.
+// Puts what the command line and the library run into dist/lockgate, in few files: 450 would take a fifth of a command.
 import { cp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
