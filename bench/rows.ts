@@ -92,10 +92,11 @@ export function lockgate(scratch: string, endpoint: string, bucket: string) {
     if (status !== 0) throw new Error(`${words.join(' ')}: ${stderr}`);
     return stdout;
   };
+  const measured = (words: readonly string[]) => measure([BIN, ...words], environment, ['lockgate/main.js']);
   return {
     command,
-    measured: (words: readonly string[]) => measure([BIN, ...words], environment, ['lockgate/main.js']),
-    run: () => measure([BIN, 'sync', 'c'], environment, ['lockgate/main.js']),
+    measured,
+    run: () => measured(['sync', 'c']),
     empty: () => emptyFiles(join(environment.LOCKGATE_DATA_DIR, 'content')),
     prepare: async () => {
       environment.LOCKGATE_DATA_DIR = await mkdtemp(join(scratch, `lockgate-${bucket}-`));

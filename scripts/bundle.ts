@@ -1,6 +1,6 @@
 // Puts what the command line and the library run into dist/lockgate, in few files: 450 would take a fifth of a command.
 import { cp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, join, sep } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
@@ -16,6 +16,8 @@ const ENTRIES = ['src/cli/main.ts', 'src/index.ts', 'src/threads/hand.ts', 'src/
 /** Libraries of many small files. The others stay whole where npm puts them; some read files beside their own. */
 const BUNDLED =
   /^(zod|age-encryption|@noble|@scure|pg|pg-(protocol|pool|types|connection-string|int8)|pgpass|split2|postgres-[a-z]+|commander|picomatch|croner|cronstrue|pretty-bytes|pretty-ms|parse-ms)(\/|$)/;
+
+const PACKAGE = /^.*\/node_modules\/(@[^/]+\/)?[^/]+/;
 
 async function bundle(): Promise<void> {
   const build = await rolldown({
@@ -41,7 +43,7 @@ async function bundle(): Promise<void> {
 
 /** Of the libraries that the modules are from, each once. */
 async function licenses(modules: readonly string[]): Promise<string> {
-  const folders = new Set(modules.map(packageOf).filter((folder) => folder !== null));
+  const folders = new Set(modules.flatMap((module) => PACKAGE.exec(module)?.[0] ?? []));
   const texts = [...folders].sort().map(async (folder) => {
     const { name, version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
     const file = (await readdir(folder)).find((each) => /^licen[cs]e/i.test(each));
@@ -49,11 +51,6 @@ async function licenses(modules: readonly string[]): Promise<string> {
     return `${name} ${version}\n\n${text.trim()}\n`;
   });
   return (await Promise.all(texts)).join(`\n${'-'.repeat(80)}\n\n`);
-}
-
-function packageOf(module: string): string | null {
-  const found = /^.*\/node_modules\/(@[^/]+\/)?[^/]+/.exec(module.split(sep).join('/'));
-  return found ? found[0] : null;
 }
 
 await bundle();

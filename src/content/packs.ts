@@ -15,8 +15,8 @@ const AHEAD_BYTES = 128 * 1024;
 const AHEAD_CONTENTS = 8;
 /** Writes at once: while one waits for the disk, the next one is asked whether it is needed. */
 const AHEAD_WRITES = 4;
-/** When so many in a row were not in the store, only each of so many batches is asked about: a question costs as much as hashing half of them. */
-const TRUSTED_NEW = 32;
+/** After so many batches of which nothing was in the store, only each of so many is asked about. */
+const TRUSTED_BATCHES = 32;
 /** A pack of fewer bytes is not worth a file. */
 const SMALL_PACK_BYTES = 8 * 1024 * 1024;
 /** Nobody has written to a pack for so long: what wrote it is dead, or has time. */
@@ -60,9 +60,8 @@ export class Packs {
   #waiting: { readonly pending: Pending; readonly done: PromiseWithResolvers<void> }[] = [];
   /** Batches of them that are being written. */
   #writing = 0;
-  /** Contents that were asked about before they were written, and were not there. */
-  #newInARow = 0;
-  #unasked = 0;
+  /** Batches since something of one was in the store already, as far as was asked. */
+  #newBatches = 0;
 
   constructor(root: string, index: PackIndex, keptSeconds = KEPT_SECONDS) {
     this.#keptSeconds = keptSeconds;
@@ -115,10 +114,9 @@ export class Packs {
   commit(staged: readonly StagedContent[]): Promise<void> {
     return this.#inTurn(async () => {
       const hashes = [...new Set(staged.map(({ sha256 }) => sha256))];
-      const there = await this.#index.find(hashes);
+      const there = await this.#findStored(hashes);
       const held: { sha256: string; bytes: Uint8Array }[] = [];
       const written: (PackedContent & { readonly pack: PackFile })[] = [];
-      if (there.size > 0) this.#newInARow = 0;
       for (const sha256 of hashes) {
         if (there.has(sha256)) continue;
         const { bytes = null, place = null, size = 0 } = this.#pending.get(sha256) ?? {};
@@ -167,11 +165,16 @@ export class Packs {
 
   /** Where all were new lately, seldom asked: what is there after all, the commit finds, and its bytes are a gap in the pack. */
   async #missingOf(contents: readonly Pending[]): Promise<readonly Pending[]> {
-    if (this.#newInARow >= TRUSTED_NEW && ++this.#unasked < TRUSTED_NEW) return contents;
-    this.#unasked = 0;
-    const there = await this.#index.find(contents.map(({ sha256 }) => sha256));
-    this.#newInARow = there.size > 0 ? 0 : this.#newInARow + contents.length;
+    const batch = this.#newBatches++;
+    if (batch >= TRUSTED_BATCHES && batch % TRUSTED_BATCHES > 0) return contents;
+    const there = await this.#findStored(contents.map(({ sha256 }) => sha256));
     return contents.filter(({ sha256 }) => !there.has(sha256));
+  }
+
+  async #findStored(hashes: readonly string[]): ReturnType<PackIndex['find']> {
+    const there = await this.#index.find(hashes);
+    if (there.size > 0) this.#newBatches = 0;
+    return there;
   }
 
   async #append(contents: readonly Pending[]): Promise<void> {

@@ -21,11 +21,11 @@ export interface Web {
 }
 
 export async function addWeb(app: FastifyInstance): Promise<Web> {
-  const folder = existsSync(join(FOLDER, 'index.html')) ? FOLDER : null;
-  const html = folder ? readFileSync(join(folder, 'index.html'), 'utf8') : NOT_BUILT;
-  if (folder) {
+  const isBuilt = existsSync(join(FOLDER, 'index.html'));
+  const html = isBuilt ? readFileSync(join(FOLDER, 'index.html'), 'utf8') : NOT_BUILT;
+  if (isBuilt) {
     await app.register(fastifyStatic, {
-      root: join(folder, 'assets'),
+      root: join(FOLDER, 'assets'),
       prefix: '/assets/',
       // Their names have a hash of what is in them.
       immutable: true,
