@@ -8,6 +8,7 @@ import type { ContentTarget } from './content/target.ts';
 import { ConfigError } from './contract/errors.ts';
 import { Secret } from './contract/secret.ts';
 import type { DatabaseTarget } from './db/open.ts';
+import { databaseFolder, dataDirIn } from './places.ts';
 import { readManagers } from './secrets/declared.ts';
 import { type Environment, oneOf } from './secrets/environment.ts';
 import type { DeclaredManagers } from './secrets/managers.ts';
@@ -71,7 +72,7 @@ export interface Config {
  * taken out of the environment, so that no child process and no report can show them.
  */
 export function readConfig(environment: Environment = process.env): Config {
-  const dataDir = resolve(environment.LOCKGATE_DATA_DIR || './data');
+  const dataDir = dataDirIn(environment);
   const secretManagers = readManagers(environment, dataDir);
   const config: Config = {
     workspace: workspace(environment),
@@ -306,7 +307,7 @@ const takenUrl = new WeakMap<Environment, string>();
 
 function database(environment: Environment, dataDir: string): DatabaseTarget {
   const url = environment.DATABASE_URL || takenUrl.get(environment);
-  if (!url) return { kind: 'embedded', folder: join(dataDir, 'postgres') };
+  if (!url) return { kind: 'embedded', folder: databaseFolder(dataDir) };
   takenUrl.set(environment, url);
   delete environment.DATABASE_URL;
   if (URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol)) return { kind: 'url', url: new Secret(url) };

@@ -34,12 +34,14 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
   'src/clock.ts': [],
   'src/log.ts': [],
   'src/version.ts': [],
+  'src/places.ts': [],
   // The configuration is typed by what it configures.
   'src/config.ts': [
     'src/access',
     'src/audit',
     'src/content',
     'src/db',
+    'src/places.ts',
     'src/secrets',
     'src/securestore',
     'src/version.ts',
@@ -149,9 +151,12 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
     'src/clock.ts',
     'src/collections',
     'src/config.ts',
+    // Only to have the embedded server started, and to stop it.
+    'src/db',
     'src/foundation.ts',
     'src/jobs',
     'src/main.ts',
+    'src/places.ts',
     'src/secrets',
     'src/service',
     'src/version.ts',
@@ -161,6 +166,8 @@ const PERMITTED: Readonly<Record<string, readonly string[]>> = {
 /** Lines over the limits of length, each with its reason. */
 const LONGER_FILES: readonly string[] = [];
 const LONGER_FUNCTIONS: readonly string[] = [];
+/** The configuration, and what is needed of it before it is loaded. */
+const READS_ENVIRONMENT: readonly string[] = ['src/config.ts', 'src/places.ts'];
 const MAX_FILE_LINES = 400;
 const MAX_FUNCTION_LINES = 70;
 
@@ -234,7 +241,8 @@ function violations(sources: readonly Source[]): string[] {
       if (path.endsWith('directory.ts') && /\/reader\.ts$|open-reader/.test(name))
         found.push(`${path} may not reach a reader`);
     }
-    if (/\bprocess\.env\b/.test(text) && path !== 'src/config.ts') found.push(`${path} may not read process.env`);
+    if (/\bprocess\.env\b/.test(text) && !READS_ENVIRONMENT.includes(path))
+      found.push(`${path} may not read process.env`);
     if (
       /\.reveal\(\)/.test(text) &&
       !path.startsWith('connectors/') &&

@@ -8,7 +8,6 @@ import type { Wire } from './wire.ts';
 
 const PAGE_BLOBS = 5000;
 
-const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const LISTING_BYTES = 64 * 1024 * 1024;
 
 /** Names come in an order that Azure does not define beyond "alphabetical". */
@@ -20,7 +19,7 @@ export async function listPage(
 ): Promise<Page> {
   const { blobs, marker: next } =
     (await byWire(wire, location, marker, signal)) ?? (await bySdk(sdk, location, marker, signal));
-  const entries = blobs.flatMap((blob) => entryOf(blob, location));
+  const entries = entriesOf(blobs, location);
   if (next === '') return { entries, next: { kind: 'end' } };
   if (next === marker) throw invalid('The listing repeats its marker, so it would never end.');
   return { entries, next: { kind: 'more', pageToken: next } };
@@ -43,9 +42,7 @@ async function byWire(
   ];
   const request = await wire.requestFor(null, query, [], signal);
   return wire.requests.page(request, LISTING_BYTES, signal, (body) => {
-    // With its mark of order in it, a text would take twice the room and time.
-    const marked = body.subarray(0, 3).equals(BYTE_ORDER_MARK);
-    const scanned = scanBlobs((marked ? body.subarray(3) : body).toString());
+    const scanned = scanBlobs(body);
     // Pages with names that XML cannot say are few and whoever writes comments writes them on every page: it is asked again only there.
     if (!scanned && !body.includes('Encoded="true"')) wire.listsPlainly = false;
     return scanned;
@@ -79,18 +76,22 @@ function blobOf({ name, properties, deleted, snapshot, metadata }: BlobItem): Li
   return [{ name, etag, size, modifiedAt, archived: accessTier === 'Archive', marked }];
 }
 
-function entryOf({ name, etag, size, modifiedAt, archived, marked }: ListedBlob, location: AzureLocation): Entry[] {
-  // Accounts with a hierarchical namespace list their directories as blobs without content.
-  if (marked && size === 0) return [];
-  if (!name.startsWith(location.listed)) throw invalid('The listing has a name outside the prefix that was asked for.');
-  const entry = {
-    key: name,
-    path: location.prefix === '' ? name : name.slice(location.prefix.length) || name,
-    version: etag.replaceAll('"', ''),
-    size,
-    modifiedAt: Number.isFinite(modifiedAt) ? modifiedAt : 0,
-  };
-  return archived ? [{ ...entry, unreadable: 'archived' }] : [entry];
+function entriesOf(blobs: readonly ListedBlob[], { listed, prefix }: AzureLocation): readonly Entry[] {
+  const entries: Entry[] = [];
+  for (const { name, etag, size, modifiedAt, archived, marked } of blobs) {
+    // Accounts with a hierarchical namespace list their directories as blobs without content.
+    if (marked && size === 0) continue;
+    if (!name.startsWith(listed)) throw invalid('The listing has a name outside the prefix that was asked for.');
+    const entry = {
+      key: name,
+      path: prefix === '' ? name : name.slice(prefix.length) || name,
+      version: etag.includes('"') ? etag.replaceAll('"', '') : etag,
+      size,
+      modifiedAt: Number.isFinite(modifiedAt) ? modifiedAt : 0,
+    };
+    entries.push(archived ? { ...entry, unreadable: 'archived' } : entry);
+  }
+  return entries;
 }
 
 function invalid(message: string): ConnectorError {

@@ -1,4 +1,5 @@
-import { elementAt, Form, isClosing, type Known, TextFields, wholeNumber } from '../http/xml.ts';
+import { PIECE_BYTES, sandwichOf } from '../http/pieces.ts';
+import { elementAt, Form, isClosing, isPlain, type Known, TextFields, wholeNumber } from '../http/xml.ts';
 
 /** A blob as a listing has it. */
 export interface ListedBlob {
@@ -26,37 +27,66 @@ const HOLDING: ReadonlySet<string> = new Set(['Blobs', 'Blob', 'Properties', ...
 const IN_BLOB: Known = { read: new Set(TEXTS), holding: HOLDING };
 const IN_LISTING: Known = { read: new Set(['NextMarker']), holding: HOLDING };
 
+const BLOBS_BEGIN = '<Blobs>';
+const BLOBS_END = '</Blobs>';
+const BLOB_BEGIN = '<Blob>';
+const BLOB_END = '</Blob>';
+
 /**
  * Reads a page of List Blobs in one pass over its text. Null: it has something that this does not know (CDATA, comments, a name that is
  * encoded, a deleted blob), and needs a whole XML parser. https://learn.microsoft.com/rest/api/storageservices/list-blobs
  */
-export function scanBlobs(text: string): ScannedBlobs | null {
+export function scanBlobs(body: Buffer, pieceBytes = PIECE_BYTES): ScannedBlobs | null {
+  const begin = body.indexOf(BLOBS_BEGIN);
+  if (begin < 0) return scanFrame(body.toString(), []);
+  const from = begin + BLOBS_BEGIN.length;
+  const to = body.lastIndexOf(BLOBS_END);
+  if (to < from) return null;
+  const { head, tail, pieces } = sandwichOf(body, from, to, BLOB_END, pieceBytes);
+  const page: OpenPage = { blobs: [], form: null };
+  for (const piece of pieces) {
+    const first = page.blobs.length;
+    if (!scanPiece(piece, page)) return null;
+    detach(page.blobs, first);
+  }
+  return scanFrame(head + tail, page.blobs);
+}
+
+/** Blobs that follow each other. False: there is something unknown. */
+function scanPiece(text: string, page: OpenPage): boolean {
+  const plain = isPlain(text);
+  for (let at = 0; at < text.length; ) {
+    const end = page.form?.read(text, at, plain) || 0;
+    if (end > 0) {
+      if (!take(page, page.form?.texts ?? [], false)) return false;
+      at = end;
+    } else {
+      const next = text.indexOf('<', at);
+      if (next < 0) return true;
+      if (!text.startsWith(BLOB_BEGIN, next)) return false;
+      at = scanBlob(text, next, page);
+      if (at < 0) return false;
+    }
+  }
+  return true;
+}
+
+/** A page without its blobs. */
+function scanFrame(text: string, blobs: readonly ListedBlob[]): ScannedBlobs | null {
   const root = /^\uFEFF?\s*(?:<\?xml[^>]*\?>\s*)?<EnumerationResults(?:\s+[A-Za-z]+="[^"<>]*")*>/.exec(text);
   if (!root) return null;
-  const page: OpenPage = { blobs: [], form: null };
   let marker: string | undefined;
-  let isInside = false;
   let wasInside = false;
   for (let at = root[0].length; ; ) {
     at = text.indexOf('<', at);
     if (at < 0) return null;
-    if (isInside && text.startsWith('<Blob>', at)) {
-      at = scanBlob(text, at + 6, page);
-      if (at < 0) return null;
-    } else if (isInside && text.startsWith('</Blobs>', at)) {
-      isInside = false;
-      at += 8;
-    } else if (!wasInside && text.startsWith('<Blobs>', at)) {
-      isInside = wasInside = true;
-      at += 7;
-    } else if (!wasInside && /^<Blobs ?\/>/.test(text.slice(at, at + 9))) {
+    const inside = /^<Blobs(?:>[^<]*<\/Blobs>| ?\/>)/.exec(text.slice(at, at + 64));
+    if (inside && !wasInside) {
       wasInside = true;
-      at = text.indexOf('>', at) + 1;
-    } else if (isInside) {
-      return null;
+      at += inside[0].length;
     } else if (isClosing(text, at)) {
       const ends = /^<\/EnumerationResults\s*>\s*$/.test(text.slice(at, at + 64)) && at + 64 >= text.length;
-      return ends && wasInside && marker !== undefined ? { blobs: page.blobs, marker } : null;
+      return ends && wasInside && marker !== undefined ? { blobs, marker } : null;
     } else {
       const element = elementAt(text, at, IN_LISTING);
       if (!element || (element.value !== undefined && marker !== undefined)) return null;
@@ -66,23 +96,44 @@ export function scanBlobs(text: string): ScannedBlobs | null {
   }
 }
 
+/** Gives blobs texts that lie together, and not where they were cut out: each would keep a hundred times as much alive. */
+function detach(blobs: readonly OpenBlob[], first: number): void {
+  const all: string[] = [];
+  for (let i = first; i < blobs.length; i++) {
+    const { name, etag } = blobs[i] as OpenBlob;
+    all.push(name, etag);
+  }
+  const text = all.join('');
+  let at = 0;
+  for (let i = first; i < blobs.length; i++) {
+    const blob = blobs[i] as OpenBlob;
+    const between = at + blob.name.length;
+    const end = between + blob.etag.length;
+    blob.name = text.slice(at, between);
+    blob.etag = text.slice(between, end);
+    at = end;
+  }
+}
+
+interface OpenBlob extends ListedBlob {
+  name: string;
+  etag: string;
+}
+
 interface OpenPage {
-  readonly blobs: ListedBlob[];
+  readonly blobs: OpenBlob[];
   /** Of the blob before. */
   form: Form | null;
 }
 
-/** Reads what is between the tags of a blob, and returns where it ends; -1: it has something unknown. */
+/** Reads a blob, and returns where it ends; -1: it has something unknown. */
 function scanBlob(text: string, from: number, page: OpenPage): number {
-  const texts: (string | undefined)[] = [undefined, undefined, undefined, undefined, undefined];
-  const same = page.form?.read(text, from, texts) ?? 0;
-  if (same > 0) return take(page, texts, false) ? same : -1;
-  const another = readBlob(text, from);
-  if (!another) return -1;
-  const { end, marked } = another;
+  const blob = readBlob(text, from + BLOB_BEGIN.length);
+  if (!blob) return -1;
+  const { texts, end, marked } = blob;
   const element = text.slice(from, end);
   page.form = element.includes('<Metadata>') ? null : new Form(element, TEXTS);
-  return take(page, another.texts, marked) ? end : -1;
+  return take(page, texts, marked) ? end : -1;
 }
 
 function take({ blobs }: OpenPage, texts: readonly (string | undefined)[], marked: boolean): boolean {
@@ -125,8 +176,8 @@ function readBlob(text: string, from: number) {
     }
     at = element ? element.end : end;
   }
-  if (stage !== 2 || !text.startsWith('</Blob>', at)) return null;
-  return { texts, end: at + 7, marked: marked ?? false };
+  if (stage !== 2 || !text.startsWith(BLOB_END, at)) return null;
+  return { texts, end: at + BLOB_END.length, marked: marked ?? false };
 }
 
 const METADATA = /^<Metadata(?:\s*\/>|>(?:<([\w.-]+)>[^<]*<\/\1>|<[\w.-]+ ?\/>)*<\/Metadata>)$/;
@@ -137,15 +188,35 @@ function isMarked(metadata: string): boolean | null {
   return /<hdi_isfolder>true<\/hdi_isfolder>/i.test(metadata);
 }
 
+/** Of `Mon, 12 Oct 2026 17:50:30 GMT`, the form that Azure writes; others by the language's own parser. */
+function timeOf(text: string | undefined): number {
+  if (text === undefined) return Number.NaN;
+  // Blobs are often written in rows, within the same second.
+  if (text !== lastText) {
+    lastText = text;
+    lastTime = TIME.test(text) ? parsedTime(text) : Date.parse(text);
+  }
+  return lastTime;
+}
+
 let lastText = '';
 let lastTime = Number.NaN;
 
-/** Blobs are often written in rows, within the same second. */
-function timeOf(text: string | undefined): number {
-  if (text === undefined) return Number.NaN;
-  if (text !== lastText) {
-    lastText = text;
-    lastTime = Date.parse(text);
+const TIME = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d GMT$/;
+
+function parsedTime(text: string): number {
+  const two = (at: number) => (text.charCodeAt(at) - 48) * 10 + text.charCodeAt(at + 1) - 48;
+  const [hour, minute, second] = [two(17), two(20), two(23)];
+  return dayOf(text.slice(0, 16)) + hour * 3_600_000 + minute * 60_000 + second * 1000;
+}
+
+let lastDay = '';
+let lastDayMs = Number.NaN;
+
+function dayOf(text: string): number {
+  if (text !== lastDay) {
+    lastDay = text;
+    lastDayMs = Date.parse(`${text} 00:00:00 GMT`);
   }
-  return lastTime;
+  return lastDayMs;
 }

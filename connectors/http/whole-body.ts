@@ -1,4 +1,4 @@
-import { CHUNK_BYTES, giveBack, takeChunk, takePiece } from '../../src/contract/chunk-pool.ts';
+import { CHUNK_BYTES, giveBack, takeChunk, takePiece, takeRoom } from '../../src/contract/chunk-pool.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Flow, Head, Receiver } from './messages.ts';
 
@@ -6,6 +6,9 @@ import type { Flow, Head, Receiver } from './messages.ts';
 export const ERROR_BYTES = 64 * 1024;
 /** A body that is larger than this, and known to fit, has a chunk of the pool for itself. */
 const POOLED_BYTES = CHUNK_BYTES / 2;
+
+/** The room for a body of which nobody has said how long it is. */
+const LEAST_BYTES = 64 * 1024;
 
 /** What becomes of an answer that has come whole. */
 type Reading<T> = (head: Head, body: Buffer) => T;
@@ -20,11 +23,11 @@ export class WholeBody<T> implements Receiver {
   #reject!: (error: unknown) => void;
   readonly #read: Reading<T>;
   readonly #atMost: number;
+  readonly #isPage: boolean;
   #head: Head | null = null;
   #flow: Flow | null = null;
   #length = 0;
   #limit: number;
-  #pieces: Buffer[] | null = null;
   /** Where its bytes go at once. */
   #place: Buffer | null = null;
 
@@ -33,6 +36,7 @@ export class WholeBody<T> implements Receiver {
     this.#atMost = atMost;
     this.#limit = atMost;
     this.#read = read;
+    this.#isPage = isPage;
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -45,8 +49,9 @@ export class WholeBody<T> implements Receiver {
     this.#flow = flow;
     if (head.status >= 300) this.#limit = ERROR_BYTES;
     const stated = Number(head.headers['content-length'] ?? 0);
-    if (head.status < 300 && stated <= Math.min(this.#atMost, CHUNK_BYTES))
-      this.#place ??= stated > POOLED_BYTES ? takeChunk() : takePiece(stated);
+    if (head.status >= 300 || stated > this.#atMost) return;
+    if (stated <= CHUNK_BYTES) this.#place ??= stated > POOLED_BYTES ? takeChunk() : takePiece(stated);
+    else if (this.#isPage) this.#makeRoom(stated);
   }
 
   room(): Buffer | null {
@@ -62,13 +67,11 @@ export class WholeBody<T> implements Receiver {
     return false;
   }
 
-  take(bytes: Buffer, isLent: boolean): boolean {
-    const room = this.room();
-    const placed = room ? bytes.copy(room) : 0;
-    if (placed < bytes.length) {
-      const rest = bytes.subarray(placed);
-      this.#pieces ??= [];
-      this.#pieces.push(isLent ? Buffer.from(rest) : rest);
+  take(bytes: Buffer): boolean {
+    const length = this.#length + bytes.length;
+    if (bytes.length > 0 && length <= this.#limit) {
+      if (length > (this.#place?.length ?? 0)) this.#makeRoom(length);
+      bytes.copy(this.#place as Buffer, this.#length);
     }
     return this.filled(bytes.length);
   }
@@ -95,12 +98,20 @@ export class WholeBody<T> implements Receiver {
   }
 
   #whole(): Buffer {
-    const place = this.#place;
-    const placed = place && (this.#length < place.length ? place.subarray(0, this.#length) : place);
-    if (!this.#pieces) return placed ?? Buffer.alloc(0);
-    const whole = Buffer.concat(placed ? [placed, ...this.#pieces] : this.#pieces);
-    if (placed) giveBack(placed);
-    return whole;
+    const place = this.#place ?? Buffer.alloc(0);
+    return this.#length < place.length ? place.subarray(0, this.#length) : place;
+  }
+
+  /** Twice as much as before, if it may become so long. */
+  #makeRoom(bytes: number): void {
+    const before = this.#place;
+    const room = Math.min(Math.max(bytes, 2 * (before?.length ?? 0), LEAST_BYTES), Math.max(bytes, this.#limit));
+    const place = this.#isPage ? takeRoom(room) : Buffer.allocUnsafeSlow(room);
+    if (before) {
+      before.copy(place, 0, 0, this.#length);
+      giveBack(before);
+    }
+    this.#place = place;
   }
 }
 

@@ -58,15 +58,18 @@ interface Slot {
  * that nobody reads and that are the same in all of them are part of the form, until one is not.
  */
 export class Form {
+  /** Of the element that was read last; undefined: this form has no such field. */
+  readonly texts: (string | undefined)[];
   readonly #leaves: readonly (Slot & { readonly text: string })[];
   readonly #last: string;
   readonly #varies: boolean[];
   #slots: readonly Slot[] = [];
   #end = '';
 
-  /** `element` is from behind its opening tag to behind its closing one, and is known to be well formed. */
+  /** `element` is all of it, and is known to be well formed. */
   constructor(element: string, names: readonly string[]) {
     let from = 0;
+    this.texts = names.map(() => undefined);
     this.#leaves = [...element.matchAll(/<([\w.-]+)>([^<]*)<\/\1>/g)].map((leaf) => {
       const [, name = '', text = ''] = leaf;
       const at = leaf.index + name.length + 2;
@@ -79,19 +82,22 @@ export class Form {
     this.#join();
   }
 
-  /** Reads the element at `at` into `texts`, if it has this form. Returns where it ends; 0: it has another, or something unknown. */
-  read(text: string, at: number, texts: (string | undefined)[]): number {
-    return read(this.#slots, this.#end, text, at, texts) || this.#readLeaves(text, at, texts);
+  /**
+   * Reads the element at `at`, if it has this form. Returns where it ends; 0: it has another, or something unknown. `isPlain`: nothing in the text
+   * stands for something else.
+   */
+  read(text: string, at: number, isPlain: boolean): number {
+    return read(this.#slots, this.#end, text, at, isPlain, this.texts) || this.#readLeaves(text, at, isPlain);
   }
 
   /** Every text may be another one; of those that are, it is remembered. */
-  #readLeaves(text: string, at: number, texts: (string | undefined)[]): number {
+  #readLeaves(text: string, at: number, isPlain: boolean): number {
     const all: string[] = [];
     const leaves = this.#leaves.map(({ before }, field) => ({ before, field }));
-    const end = read(leaves, this.#last, text, at, all);
+    const end = read(leaves, this.#last, text, at, isPlain, all);
     if (end === 0) return 0;
     for (const [i, { field, text: usual }] of this.#leaves.entries()) {
-      if (field >= 0) texts[field] = all[i];
+      if (field >= 0) this.texts[field] = all[i];
       else if (all[i] !== usual) this.#varies[i] = true;
     }
     this.#join();
@@ -104,16 +110,23 @@ export class Form {
     for (const [i, leaf] of this.#leaves.entries()) {
       before += leaf.before;
       if (this.#varies[i]) {
-        slots.push({ before, field: leaf.field });
+        slots.push({ before: flat(before), field: leaf.field });
         before = '';
       } else before += leaf.text;
     }
     this.#slots = slots;
-    this.#end = before + this.#last;
+    this.#end = flat(before + this.#last);
   }
 }
 
-function read(slots: readonly Slot[], last: string, text: string, at: number, texts: (string | undefined)[]): number {
+function read(
+  slots: readonly Slot[],
+  last: string,
+  text: string,
+  at: number,
+  isPlain: boolean,
+  texts: (string | undefined)[],
+): number {
   let place = at;
   for (const { before, field } of slots) {
     if (!standsAt(text, before, place)) return 0;
@@ -121,13 +134,23 @@ function read(slots: readonly Slot[], last: string, text: string, at: number, te
     const end = text.indexOf('<', place);
     if (end < 0) return 0;
     if (field >= 0) {
-      const value = resolved(text, place, end);
+      const value = isPlain ? text.slice(place, end) : resolved(text, place, end);
       if (value === null) return 0;
       texts[field] = value;
     }
     place = end;
   }
   return standsAt(text, last, place) ? place + last.length : 0;
+}
+
+/** In one piece of memory: V8 keeps what was put together in pieces until somebody looks at it, and what was cut out of another text within that. */
+function flat(text: string): string {
+  return Buffer.from(text).toString();
+}
+
+/** Whether nothing in a text stands for something else. */
+export function isPlain(text: string): boolean {
+  return !text.includes('&') && !text.includes('\r');
 }
 
 /** Of hundreds of characters `startsWith` looks at one after the other, this at many at once. */

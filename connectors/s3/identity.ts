@@ -1,4 +1,3 @@
-import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
 import type { Runtime } from '../../src/contract/connector.ts';
 import { type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
@@ -83,6 +82,7 @@ function assumedRole(
   requestHandler: object,
 ): Provider {
   return async () => {
+    const { AssumeRoleCommand, STSClient } = await import('@aws-sdk/client-sts');
     const { role_arn, external_id, session_name, sts_endpoint } = credential.reveal();
     const sts = new STSClient({
       region,

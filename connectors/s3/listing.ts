@@ -4,7 +4,7 @@ import type { Entry, Outline, Page } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Clients, RegionalClient } from './client.ts';
 import type { S3Location } from './location.ts';
-import { type OutlinedListing, objectsIn, outlineListing } from './outline.ts';
+import { type OutlinedListing, objectsIn, outlineListing, wordsIn } from './outline.ts';
 import { type ListedObject, type ListingFrame, scanListing } from './scan.ts';
 
 const PAGE_KEYS = 1000;
@@ -89,9 +89,7 @@ async function askFor(
 }
 
 function listingIn(body: Buffer): Listed | null {
-  if (!isAscii(body)) return scanListing(body.toString());
-  const text = body.toString('latin1');
-  return outlineListing(text) ?? scanListing(text);
+  return (isAscii(body) ? outlineListing(body) : null) ?? scanListing(body.toString());
 }
 
 function listedBy(output: ListObjectsV2CommandOutput): Listed {
@@ -109,7 +107,7 @@ function listedBy(output: ListObjectsV2CommandOutput): Listed {
 
 function pageOf(listed: Listed, location: S3Location, from: Position | null): Page {
   if (listed.truncated === undefined) throw invalid('The answer is not a listing.');
-  if ('text' in listed) {
+  if ('pieces' in listed) {
     const outline = outlineOf(listed, location);
     return new OutlinedPage(outline, nextOf(listed, outline.keys.at(-1), from));
   }
@@ -146,7 +144,6 @@ function entriesOf(
 }
 
 function outlineOf(listed: OutlinedListing, location: S3Location): Outline {
-  const { text, places } = listed;
   const isEncoded = listed.encoded && listed.keys.some((key) => /[%+]/.test(key));
   const keys = isEncoded ? listed.keys.map(decodeKey) : listed.keys;
   if (!keys.every((key) => key.startsWith(location.listed))) throw outside();
@@ -154,7 +151,7 @@ function outlineOf(listed: OutlinedListing, location: S3Location): Outline {
     keys,
     ascii: !isEncoded,
     form: `s3 ${listed.encoded}`,
-    words: (from, to) => text.slice(places[from], places[to]),
+    words: (from, to) => wordsIn(listed, from, to),
     entries: (from, to) => entriesOf(objectsIn(listed, from, to), listed, location),
   };
 }

@@ -263,6 +263,21 @@ function globals() {
   return globalsOf(program);
 }
 
+/** Nothing but what is wrong with their options keeps these from the database. */
+const WITH_DATABASE: ReadonlySet<string> = new Set(
+  ['collections', 'sources', 'sync', 'explain', 'plans', 'apply', 'runs', 'documents', 'changes', 'workers'].concat([
+    'tokens',
+    'webhooks',
+    'workspaces',
+  ]),
+);
+let startedAhead: string | null = null;
+program.hook('preAction', async (_, command) => {
+  const path = [command];
+  while (path[0]?.parent) path.unshift(path[0].parent);
+  if (WITH_DATABASE.has(path[1]?.name() ?? '')) startedAhead = await (await import('./ahead.ts')).startDatabase();
+});
+
 // A reader that has seen enough, such as `head`, is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
@@ -284,4 +299,6 @@ try {
   } else {
     process.exitCode = await (await import('./failure.ts')).report(error, json);
   }
+} finally {
+  if (startedAhead) await (await import('../db/embedded.ts')).stopUnused(startedAhead);
 }

@@ -61,6 +61,25 @@ export function giveBack(bytes: Uint8Array): void {
   }
   const at = bytes.byteOffset - (bytes.byteOffset % CHUNK_BYTES);
   if (lent.get(bytes.buffer)?.delete(at)) free.push({ memory: bytes.buffer, at });
+  else if (lentRooms.delete(bytes.buffer) && rooms.length < MOST_ROOMS) rooms.push(bytes.buffer);
+}
+
+/** One page is read while the next one comes. */
+const MOST_ROOMS = 2;
+/** A larger one is not kept. */
+const ROOM_BYTES = 8 * CHUNK_BYTES;
+
+let rooms: ArrayBufferLike[] = [];
+const lentRooms = new WeakSet<ArrayBufferLike>();
+
+/** Memory for what is larger than a chunk and soon done with. It is as large as asked for, or larger; like a chunk it is given back. */
+export function takeRoom(bytes: number): Buffer {
+  beTidy();
+  const fitting = rooms.findIndex((room) => room.byteLength >= bytes);
+  const [kept] = fitting < 0 ? [] : rooms.splice(fitting, 1);
+  const memory = kept ?? Buffer.allocUnsafeSlow(Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES).buffer;
+  if (memory.byteLength <= ROOM_BYTES) lentRooms.add(memory);
+  return Buffer.from(memory);
 }
 
 /** Ordinary memory of which small bodies have a piece each; it is used again when all of them were given back. */
@@ -147,6 +166,7 @@ function sweep(): void {
   if (!wasTaken) {
     free = [];
     whole = [];
+    rooms = [];
     dividing = null;
     clearInterval(sweeping ?? undefined);
     sweeping = null;

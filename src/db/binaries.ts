@@ -17,8 +17,8 @@ export interface Binaries {
 export async function findBinaries(forOtherUser: boolean): Promise<Binaries> {
   const found = await locate();
   const native = dirname(dirname(found.postgres));
-  const whole = await addLinks(native);
-  return whole && (!forOtherUser || (await isOpenToAll(found.postgres))) ? found : copied(found, native);
+  const [isWhole, isOpen] = await Promise.all([addLinks(native), !forOtherUser || isOpenToAll(found.postgres)]);
+  return isWhole && isOpen ? found : copied(found, native);
 }
 
 async function locate(): Promise<Binaries> {
@@ -42,16 +42,15 @@ async function locate(): Promise<Binaries> {
  */
 async function addLinks(native: string): Promise<boolean> {
   const list = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
-  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+  const links = (JSON.parse(list) as { source: string; target: string }[]).map(async ({ source, target }) => {
     const link = join(dirname(native), target);
-    if (await stat(link).catch(() => null)) continue;
-    const made = await symlink(basename(source), link).then(
+    if (await stat(link).catch(() => null)) return true;
+    return symlink(basename(source), link).then(
       () => true,
       (error: { code?: string }) => error.code === 'EEXIST',
     );
-    if (!made) return false;
-  }
-  return true;
+  });
+  return (await Promise.all(links)).every(Boolean);
 }
 
 /** A copy in a place that is open to all: the package lies below a folder that is closed, or cannot be written. */
@@ -77,8 +76,7 @@ async function copied(found: Binaries, native: string): Promise<Binaries> {
 }
 
 async function isOpenToAll(path: string): Promise<boolean> {
-  for (let at = path; ; at = dirname(at)) {
-    if (((await stat(at)).mode & 0o001) === 0) return false;
-    if (at === dirname(at)) return true;
-  }
+  const all = [path];
+  for (let at = path; at !== dirname(at); at = dirname(at)) all.push(dirname(at));
+  return (await Promise.all(all.map((each) => stat(each)))).every(({ mode }) => (mode & 0o001) !== 0);
 }

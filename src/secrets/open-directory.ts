@@ -1,6 +1,5 @@
 import type { SecretDirectory } from '../contract/secret-manager.ts';
 import { openEnvDirectory } from './env/directory.ts';
-import { openFileDirectory } from './file/directory.ts';
 import type { ManagerSettings } from './managers.ts';
 
 /** The half that adds and lists. Nothing that this reaches can read a value. */
@@ -34,10 +33,12 @@ export function openDirectory(settings: ManagerSettings, workspace: string, now:
       (await import('./securestore/directory.ts')).openSecureStoreDirectory(settings, workspace),
     );
   }
-  return openFileDirectory({ folder: settings.folder, workspace }, settings, now);
+  return lazyDirectory(async () =>
+    (await import('./file/directory.ts')).openFileDirectory({ folder: settings.folder, workspace }, settings, now),
+  );
 }
 
-/** A directory whose SDK is loaded when it is first used. */
+/** A directory that is loaded, with its SDK, when it is first used. */
 export function lazyDirectory(open: () => Promise<SecretDirectory>): SecretDirectory {
   let opened: Promise<SecretDirectory> | undefined;
   const directory = () => {

@@ -1,6 +1,5 @@
 import type { SecretReader } from '../contract/secret-manager.ts';
 import { openEnvReader } from './env/reader.ts';
-import { openFileReader } from './file/reader.ts';
 import type { ManagerSettings } from './managers.ts';
 
 /** The half that reads values: for crawler workers and the library only. */
@@ -23,10 +22,13 @@ export function openReader(settings: ManagerSettings): SecretReader {
   if (settings.backend === 'securestore') {
     return lazyReader(async () => (await import('./securestore/reader.ts')).openSecureStoreReader(settings));
   }
-  return settings.backend === 'env' ? openEnvReader(settings.secrets) : openFileReader(settings.folder, settings);
+  if (settings.backend === 'file') {
+    return lazyReader(async () => (await import('./file/reader.ts')).openFileReader(settings.folder, settings));
+  }
+  return openEnvReader(settings.secrets);
 }
 
-/** A reader whose SDK is loaded when it is first used. */
+/** A reader that is loaded, with its SDK, when it is first used. */
 function lazyReader(open: () => Promise<SecretReader>): SecretReader {
   let opened: Promise<SecretReader> | undefined;
   return {

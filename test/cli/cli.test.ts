@@ -64,6 +64,7 @@ describe('the command line', () => {
 
   test('bad settings name the variable', async () => {
     await using deployment = await Deployment.start();
+    await deployment.run('collections', 'create', 'c');
     const good = deployment.environment;
     for (const [name, value] of [
       ['LOCKGATE_SECRET_MANAGER', 'cupboard'],
@@ -73,9 +74,11 @@ describe('the command line', () => {
       ['LOCKGATE_LOG_LEVEL', 'loud'],
     ] as const) {
       deployment.environment = { ...good, [name]: value };
-      const answer = await deployment.run('secrets', 'list');
+      const answer = await deployment.run('collections', 'list');
       expect(answer.code).toBe(1);
       expect(answer.stderr, name).toContain(name);
+      // The database that was started for it has been stopped.
+      await expect(stat(join(deployment.dataDir, 'postgres', 'postmaster.pid'))).rejects.toThrow('ENOENT');
     }
     deployment.environment = good;
   });

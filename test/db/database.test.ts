@@ -1,15 +1,19 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { attachEmbedded } from '../../src/db/embedded.ts';
 import { APP_SCHEMA, migrate } from '../../src/db/migrate.ts';
 import { openPool } from '../../src/db/pool.ts';
+import { startAhead } from '../../src/db/server.ts';
 import { emptyDatabase, freshDatabase } from '../database.ts';
+
+const run = promisify(execFile);
 
 describe('migrations', () => {
   test('two processes that start at once migrate once', async () => {
@@ -117,6 +121,39 @@ describe('the embedded server', () => {
     expect(await pidOf(folder)).toBe(0);
     await rm(root, { recursive: true });
   });
+
+  test('is started ahead where it was made before, and stopped again where nobody came to use it', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));
+    const folder = join(root, 'postgres');
+    expect(await startAhead(folder)).toBe(false);
+    await expect(stat(folder)).rejects.toThrow('ENOENT');
+    const script = (use: string) =>
+      `const { startAhead } = await import('${new URL('../../src/db/server.ts', import.meta.url).href}');
+       const { attachEmbedded, stopUnused } = await import('${new URL('../../src/db/embedded.ts', import.meta.url).href}');
+       const folder = ${JSON.stringify(folder)};
+       process.stdout.write(String(await startAhead(folder)));
+       ${use}`;
+    const started = async (use: string) =>
+      (await run(process.execPath, ['--input-type=module', '-e', script(use)])).stdout;
+    await (await attachEmbedded(folder)).leave();
+    expect(await started('await stopUnused(folder);')).toBe('true');
+    expect(await pidOf(folder)).toBe(0);
+    const used = `const server = await attachEmbedded(folder);
+       await stopUnused(folder);
+       process.stdout.write((await readFile(folder + '/postmaster.pid', 'utf8')).split('\\n')[0]);
+       await server.leave();`;
+    expect(await started(`const { readFile } = await import('node:fs/promises'); ${used}`)).toMatch(/^true\d+$/);
+    expect(await pidOf(folder)).toBe(0);
+    // Another one uses it.
+    const other = await attachEmbedded(folder);
+    expect(await started('await stopUnused(folder);')).toBe('false');
+    expect(await pidOf(folder)).toBeGreaterThan(0);
+    await other.leave();
+    // It cannot start.
+    await writeFile(join(folder, 'postgresql.conf'), 'nonsense');
+    expect(await started('await stopUnused(folder);')).toBe('true');
+    await rm(root, { recursive: true });
+  }, 60_000);
 
   test('is joined or started anew whenever somebody comes while the last one leaves', async () => {
     const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));
