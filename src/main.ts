@@ -11,7 +11,6 @@ import { type Credentials, openCredentials } from './credentials.ts';
 import type { Foundation } from './foundation.ts';
 import { type CrawlEnd, type CrawlParts, crawl } from './jobs/crawl.ts';
 import { joinCrew } from './jobs/crew.ts';
-import { setUpEngine } from './jobs/engine.ts';
 import { help } from './jobs/help.ts';
 import { Limits, type SourceParts } from './jobs/open-source.ts';
 import { makePlan } from './jobs/plan-run.ts';
@@ -140,7 +139,6 @@ function crawling(
   };
   let threads: HandThreads | null = null;
   return async () => {
-    setUpEngine();
     const [db, store] = [await database(), await content()];
     threads ??= new HandThreads({ db, reader, log, worker, most: config.threads, deployment });
     return { db, content: store, sourceParts, clock: systemClock, log, worker, caps, threads };

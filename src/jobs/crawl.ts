@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import { RunCancelled } from '../sync/hand.ts';
 import { executeRun } from '../sync/run.ts';
 import { compileSelection } from '../sync/selection.ts';
+import { setUpEngine } from './engine.ts';
 import type { HelpParts } from './help.ts';
 import { leadRun } from './lead-run.ts';
 import { restrictTo } from './plan-run.ts';
@@ -101,6 +102,8 @@ async function execute(
   signal: AbortSignal,
 ) {
   return withSource(parts, record, run.id, async ({ source, listing, positionAfter }) => {
+    // The connector is loaded.
+    setUpEngine();
     await using threads = parts.threads?.of(run.id);
     return await executeRun(
       {
