@@ -3,7 +3,7 @@ import type { Entry, Page } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Clients } from './client.ts';
 import type { AzureLocation } from './location.ts';
-import { type ListedBlob, type ScannedBlobs, scanBlobs } from './scan.ts';
+import { type ListedBlob, scanBlobs } from './scan.ts';
 import type { Wire } from './wire.ts';
 
 const PAGE_BLOBS = 5000;
@@ -17,12 +17,17 @@ export async function listPage(
   marker: string | null,
   signal: AbortSignal,
 ): Promise<Page> {
-  const { blobs, marker: next } =
+  const { entries, marker: next } =
     (await byWire(wire, location, marker, signal)) ?? (await bySdk(sdk, location, marker, signal));
-  const entries = entriesOf(blobs, location);
   if (next === '') return { entries, next: { kind: 'end' } };
   if (next === marker) throw invalid('The listing repeats its marker, so it would never end.');
   return { entries, next: { kind: 'more', pageToken: next } };
+}
+
+interface ReadPage {
+  readonly entries: readonly Entry[];
+  /** Empty: this was the last page. */
+  readonly marker: string;
 }
 
 async function byWire(
@@ -30,7 +35,7 @@ async function byWire(
   location: AzureLocation,
   marker: string | null,
   signal: AbortSignal,
-): Promise<ScannedBlobs | null> {
+): Promise<ReadPage | null> {
   if (!wire.listsPlainly) return null;
   const query: [string, string][] = [
     ['restype', 'container'],
@@ -42,10 +47,11 @@ async function byWire(
   ];
   const request = await wire.requestFor(null, query, [], signal);
   return wire.requests.page(request, LISTING_BYTES, signal, (body) => {
-    const scanned = scanBlobs(body);
+    const entries: Entry[] = [];
+    const next = scanBlobs(body, (blobs) => addEntries(entries, blobs, location));
     // Pages with names that XML cannot say are few and whoever writes comments writes them on every page: it is asked again only there.
-    if (!scanned && !body.includes('Encoded="true"')) wire.listsPlainly = false;
-    return scanned;
+    if (next === null && !body.includes('Encoded="true"')) wire.listsPlainly = false;
+    return next === null ? null : { entries, marker: next };
   });
 }
 
@@ -54,13 +60,15 @@ async function bySdk(
   location: AzureLocation,
   marker: string | null,
   signal: AbortSignal,
-): Promise<ScannedBlobs> {
+): Promise<ReadPage> {
   const pages = sdk
     .listBlobsFlat({ prefix: location.listed, includeMetadata: true, abortSignal: signal })
     .byPage({ maxPageSize: PAGE_BLOBS, ...(marker === null ? {} : { continuationToken: marker }) });
   const { value } = (await pages.next()) as { value: ContainerListBlobFlatSegmentResponse | undefined };
   if (!value?.segment) throw invalid('The answer is not a listing.');
-  return { blobs: value.segment.blobItems.flatMap(blobOf), marker: value.continuationToken ?? '' };
+  const entries: Entry[] = [];
+  addEntries(entries, value.segment.blobItems.flatMap(blobOf), location);
+  return { entries, marker: value.continuationToken ?? '' };
 }
 
 function blobOf({ name, properties, deleted, snapshot, metadata }: BlobItem): ListedBlob[] {
@@ -76,8 +84,7 @@ function blobOf({ name, properties, deleted, snapshot, metadata }: BlobItem): Li
   return [{ name, etag, size, modifiedAt, archived: accessTier === 'Archive', marked }];
 }
 
-function entriesOf(blobs: readonly ListedBlob[], { listed, prefix }: AzureLocation): readonly Entry[] {
-  const entries: Entry[] = [];
+function addEntries(entries: Entry[], blobs: readonly ListedBlob[], { listed, prefix }: AzureLocation): void {
   for (const { name, etag, size, modifiedAt, archived, marked } of blobs) {
     // Accounts with a hierarchical namespace list their directories as blobs without content.
     if (marked && size === 0) continue;
@@ -91,7 +98,6 @@ function entriesOf(blobs: readonly ListedBlob[], { listed, prefix }: AzureLocati
     };
     entries.push(archived ? { ...entry, unreadable: 'archived' } : entry);
   }
-  return entries;
 }
 
 function invalid(message: string): ConnectorError {

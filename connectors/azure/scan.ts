@@ -13,13 +13,9 @@ export interface ListedBlob {
   readonly marked: boolean;
 }
 
-export interface ScannedBlobs {
-  readonly blobs: readonly ListedBlob[];
-  /** Empty: this was the last page. */
-  readonly marker: string;
-}
-
 const TEXTS = ['Name', 'Etag', 'Content-Length', 'Last-Modified', 'AccessTier'];
+/** Of these, most blobs of a container have the same. */
+const STEADY = ['AccessTier'];
 const FIELDS = new TextFields(TEXTS);
 /** What only the SDK reads: nothing of it is asked for. */
 const RARE = ['Deleted', 'Snapshot', 'VersionId', 'IsCurrentVersion', 'BlobPrefix'];
@@ -33,46 +29,53 @@ const BLOB_BEGIN = '<Blob>';
 const BLOB_END = '</Blob>';
 
 /**
- * Reads a page of List Blobs in one pass over its text. Null: it has something that this does not know (CDATA, comments, a name that is
- * encoded, a deleted blob), and needs a whole XML parser. https://learn.microsoft.com/rest/api/storageservices/list-blobs
+ * Reads a page of List Blobs in one pass over its text, and returns the marker of the next one (empty: this was the last). `take` has the blobs, some at
+ * a time. Null: the page has something that this does not know (CDATA, comments, a name that is encoded, a deleted blob), and needs a whole XML parser;
+ * what was taken of it is worth nothing. https://learn.microsoft.com/rest/api/storageservices/list-blobs
  */
-export function scanBlobs(body: Buffer, pieceBytes = PIECE_BYTES): ScannedBlobs | null {
+export function scanBlobs(
+  body: Buffer,
+  take: (blobs: readonly ListedBlob[]) => void,
+  pieceBytes = PIECE_BYTES,
+): string | null {
   const begin = body.indexOf(BLOBS_BEGIN);
-  if (begin < 0) return scanFrame(body.toString(), []);
+  if (begin < 0) return markerOf(body.toString());
   const from = begin + BLOBS_BEGIN.length;
   const to = body.lastIndexOf(BLOBS_END);
   if (to < from) return null;
   const { head, tail, pieces } = sandwichOf(body, from, to, BLOB_END, pieceBytes);
-  const page: OpenPage = { blobs: [], form: null };
-  for (const piece of pieces) {
-    const first = page.blobs.length;
-    if (!scanPiece(piece, page)) return null;
-    detach(page.blobs, first);
+  let form: Form | null = null;
+  for (const text of pieces) {
+    const piece: OpenPiece = { blobs: [], form };
+    if (!scanPiece(text, piece)) return null;
+    detach(piece.blobs);
+    take(piece.blobs);
+    form = piece.form;
   }
-  return scanFrame(head + tail, page.blobs);
+  return markerOf(head + tail);
 }
 
 /** Blobs that follow each other. False: there is something unknown. */
-function scanPiece(text: string, page: OpenPage): boolean {
+function scanPiece(text: string, piece: OpenPiece): boolean {
   const plain = isPlain(text);
   for (let at = 0; at < text.length; ) {
-    const end = page.form?.read(text, at, plain) || 0;
+    const end = piece.form?.read(text, at, plain) || 0;
     if (end > 0) {
-      if (!take(page, page.form?.texts ?? [], false)) return false;
+      if (!take(piece, piece.form?.texts ?? [], false)) return false;
       at = end;
     } else {
       const next = text.indexOf('<', at);
       if (next < 0) return true;
-      if (!text.startsWith(BLOB_BEGIN, next)) return false;
-      at = scanBlob(text, next, page);
+      if (next === at) at = text.startsWith(BLOB_BEGIN, at) ? scanBlob(text, at, piece) : -1;
+      else at = next;
       if (at < 0) return false;
     }
   }
   return true;
 }
 
-/** A page without its blobs. */
-function scanFrame(text: string, blobs: readonly ListedBlob[]): ScannedBlobs | null {
+/** Of a page without its blobs. */
+function markerOf(text: string): string | null {
   const root = /^\uFEFF?\s*(?:<\?xml[^>]*\?>\s*)?<EnumerationResults(?:\s+[A-Za-z]+="[^"<>]*")*>/.exec(text);
   if (!root) return null;
   let marker: string | undefined;
@@ -86,7 +89,7 @@ function scanFrame(text: string, blobs: readonly ListedBlob[]): ScannedBlobs | n
       at += inside[0].length;
     } else if (isClosing(text, at)) {
       const ends = /^<\/EnumerationResults\s*>\s*$/.test(text.slice(at, at + 64)) && at + 64 >= text.length;
-      return ends && wasInside && marker !== undefined ? { blobs, marker } : null;
+      return ends && wasInside ? (marker ?? null) : null;
     } else {
       const element = elementAt(text, at, IN_LISTING);
       if (!element || (element.value !== undefined && marker !== undefined)) return null;
@@ -97,16 +100,12 @@ function scanFrame(text: string, blobs: readonly ListedBlob[]): ScannedBlobs | n
 }
 
 /** Gives blobs texts that lie together, and not where they were cut out: each would keep a hundred times as much alive. */
-function detach(blobs: readonly OpenBlob[], first: number): void {
+function detach(blobs: readonly OpenBlob[]): void {
   const all: string[] = [];
-  for (let i = first; i < blobs.length; i++) {
-    const { name, etag } = blobs[i] as OpenBlob;
-    all.push(name, etag);
-  }
+  for (const { name, etag } of blobs) all.push(name, etag);
   const text = all.join('');
   let at = 0;
-  for (let i = first; i < blobs.length; i++) {
-    const blob = blobs[i] as OpenBlob;
+  for (const blob of blobs) {
     const between = at + blob.name.length;
     const end = between + blob.etag.length;
     blob.name = text.slice(at, between);
@@ -120,23 +119,23 @@ interface OpenBlob extends ListedBlob {
   etag: string;
 }
 
-interface OpenPage {
+interface OpenPiece {
   readonly blobs: OpenBlob[];
   /** Of the blob before. */
   form: Form | null;
 }
 
 /** Reads a blob, and returns where it ends; -1: it has something unknown. */
-function scanBlob(text: string, from: number, page: OpenPage): number {
+function scanBlob(text: string, from: number, piece: OpenPiece): number {
   const blob = readBlob(text, from + BLOB_BEGIN.length);
   if (!blob) return -1;
   const { texts, end, marked } = blob;
   const element = text.slice(from, end);
-  page.form = element.includes('<Metadata>') ? null : new Form(element, TEXTS);
-  return take(page, texts, marked) ? end : -1;
+  piece.form = element.includes('<Metadata>') ? null : new Form(element, TEXTS, STEADY);
+  return take(piece, texts, marked) ? end : -1;
 }
 
-function take({ blobs }: OpenPage, texts: readonly (string | undefined)[], marked: boolean): boolean {
+function take({ blobs }: OpenPiece, texts: readonly (string | undefined)[], marked: boolean): boolean {
   const [name, etag, length, modified, tier] = texts;
   if (name === undefined || etag === undefined || length === undefined) return false;
   const size = wholeNumber(length);

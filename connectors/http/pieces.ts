@@ -28,7 +28,7 @@ function* pieces(rows: Buffer, rowEnd: string, pieceBytes: number): Iterable<str
 
 /** Where a row ends, the last one that fits; the first one if none does. */
 function endOfRow(rows: Buffer, at: number, pieceBytes: number, rowEnd: string): number {
-  const last = rows.lastIndexOf(rowEnd, at + pieceBytes - rowEnd.length);
-  const end = last >= at ? last : rows.indexOf(rowEnd, at);
+  const last = rows.subarray(at, at + pieceBytes).lastIndexOf(rowEnd);
+  const end = last >= 0 ? at + last : rows.indexOf(rowEnd, at);
   return end < 0 ? rows.length : end + rowEnd.length;
 }

@@ -66,8 +66,8 @@ export class Form {
   #slots: readonly Slot[] = [];
   #end = '';
 
-  /** `element` is all of it, and is known to be well formed. */
-  constructor(element: string, names: readonly string[]) {
+  /** `element` is all of it, and is known to be well formed. `steady`: the names of fields of which the text is mostly the same. */
+  constructor(element: string, names: readonly string[], steady: readonly string[]) {
     let from = 0;
     this.texts = names.map(() => undefined);
     this.#leaves = [...element.matchAll(/<([\w.-]+)>([^<]*)<\/\1>/g)].map((leaf) => {
@@ -78,7 +78,9 @@ export class Form {
       return { before, field: names.indexOf(name), text };
     });
     this.#last = element.slice(from);
-    this.#varies = this.#leaves.map(({ field }) => field >= 0);
+    const isSteady = ({ field, text }: { field: number; text: string }) =>
+      field < 0 || (steady.includes(names[field] as string) && isPlain(text));
+    this.#varies = this.#leaves.map((leaf) => !isSteady(leaf));
     this.#join();
   }
 
@@ -98,7 +100,7 @@ export class Form {
     if (end === 0) return 0;
     for (const [i, { field, text: usual }] of this.#leaves.entries()) {
       if (field >= 0) this.texts[field] = all[i];
-      else if (all[i] !== usual) this.#varies[i] = true;
+      if (all[i] !== usual) this.#varies[i] = true;
     }
     this.#join();
     return end;
@@ -112,7 +114,10 @@ export class Form {
       if (this.#varies[i]) {
         slots.push({ before: flat(before), field: leaf.field });
         before = '';
-      } else before += leaf.text;
+      } else {
+        before += leaf.text;
+        if (leaf.field >= 0) this.texts[leaf.field] = leaf.text;
+      }
     }
     this.#slots = slots;
     this.#end = flat(before + this.#last);

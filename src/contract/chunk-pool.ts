@@ -75,8 +75,9 @@ const lentRooms = new WeakSet<ArrayBufferLike>();
 /** Memory for what is larger than a chunk and soon done with. It is as large as asked for, or larger; like a chunk it is given back. */
 export function takeRoom(bytes: number): Buffer {
   beTidy();
-  const fitting = rooms.findIndex((room) => room.byteLength >= bytes);
-  const [kept] = fitting < 0 ? [] : rooms.splice(fitting, 1);
+  const largest = rooms.reduce((most, room, i) => (room.byteLength > (rooms[most]?.byteLength ?? 0) ? i : most), 0);
+  const isFitting = (rooms[largest]?.byteLength ?? 0) >= bytes;
+  const [kept] = isFitting ? rooms.splice(largest, 1) : [];
   const memory = kept ?? Buffer.allocUnsafeSlow(Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES).buffer;
   if (memory.byteLength <= ROOM_BYTES) lentRooms.add(memory);
   return Buffer.from(memory);

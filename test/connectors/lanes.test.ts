@@ -385,4 +385,36 @@ describe('a lane', () => {
     expect(await wholeOf(600_000)).toBe(600_000);
     await expect(wholeOf(600_001)).rejects.toThrow('more than the 600000');
   });
+
+  test('brings pages that come at once each in memory of its own, stated or in chunks, and uses that again', async () => {
+    const { origin } = await serving((socket, request) => {
+      const [, form, letter = '', length] = /GET \/(\w+)\/(\w)\/(\d+)/.exec(request) ?? [];
+      const text = letter.repeat(Number(length));
+      if (form === 'stated') return socket.write(said(text));
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+      for (let at = 0; at < text.length; at += 50_000) {
+        const piece = text.slice(at, at + 50_000);
+        socket.write(`${piece.length.toString(16)}\r\n${piece}\r\n`);
+      }
+      return socket.write('0\r\n\r\n');
+    });
+    const requests = new Requests(origin.origin, undefined, (status) => new Error(`${status}`));
+    closing.push(async () => requests.destroy());
+    const memories = new Set<ArrayBufferLike>();
+    const assertPage = (path: string) =>
+      requests.page({ path: `/${path}`, headers: [] }, 4_000_000, never, async (body) => {
+        memories.add(body.buffer);
+        await wait(5);
+        const [, letter = '', length] = path.split('/');
+        expect(body.toString()).toBe(letter.repeat(Number(length)));
+      });
+    for (let round = 0; round < 12; round++) {
+      const lengths = [3_200_000, 10, 1_100_000 + round, 2_500_000];
+      const forms = round % 2 ? ['chunked', 'stated'] : ['stated', 'chunked'];
+      await Promise.all(lengths.map((length, i) => assertPage(`${forms[i % 2]}/${'abcd'[i]}/${length}`)));
+      await assertPage(`${forms[0]}/e/3300000`);
+    }
+    // 48 had more than a chunk.
+    expect(memories.size).toBeLessThan(40);
+  });
 });
