@@ -9,7 +9,6 @@ import type { Log } from '../log.ts';
 import { RunCancelled } from '../sync/hand.ts';
 import { executeRun } from '../sync/run.ts';
 import { compileSelection } from '../sync/selection.ts';
-import { setUpEngine } from './engine.ts';
 import type { HelpParts } from './help.ts';
 import { leadRun } from './lead-run.ts';
 import { restrictTo } from './plan-run.ts';
@@ -102,8 +101,6 @@ async function execute(
   signal: AbortSignal,
 ) {
   return withSource(parts, record, run.id, async ({ source, listing, positionAfter }) => {
-    // The connector is loaded.
-    setUpEngine();
     await using threads = parts.threads?.of(run.id);
     return await executeRun(
       {

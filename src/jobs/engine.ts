@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { isMainThread } from 'node:worker_threads';
 
 /**
  * V8 as it suits who syncs. On a machine with much memory it lets garbage pile up to several times what is in use; whoever syncs for long should not.
@@ -7,6 +8,8 @@ import { setFlagsFromString } from 'node:v8';
  * with Node for another version's and compiles it again, which is a tenth of a start.
  */
 export function setUpEngine(): void {
+  // What helps in threads has what its process was told.
+  if (!isMainThread) return;
   setFlagsFromString('--heap-growing-percent=100');
   setFlagsFromString('--invocation-count-for-turbofan=40000');
 }

@@ -3,6 +3,7 @@ import { noteQuota, type SourceRecord } from '../collections/sources.ts';
 import type { Database } from '../contract/database.ts';
 import { ConnectorError } from '../contract/errors.ts';
 import { RequestCounts } from '../layers/metered.ts';
+import { setUpEngine } from './engine.ts';
 import { type OpenedSource, openSource, requestFor, type SourceParts } from './open-source.ts';
 
 export interface RunSourceParts {
@@ -24,6 +25,8 @@ export async function withSource<T>(
   const purpose = { actor: `worker ${worker}`, reason: 'sync', runId, sourceId: record.id };
   const opened = await openSource(requestFor(record, purpose), { ...sourceParts(record.workspace), meter });
   await using _closing = opened.source;
+  // The connector is loaded.
+  setUpEngine();
   const first = opened.credentialVersion();
   await noteCredentialVersion(db, runId, first);
   if (record.quota !== opened.quota) await noteQuota(db, record.id, opened.quota);
