@@ -15,7 +15,7 @@ const ENTRIES = ['src/cli/main.ts', 'src/index.ts', 'src/threads/hand.ts', 'src/
 
 /** Libraries of many small files. The others stay whole where npm puts them; some read files beside their own. */
 const BUNDLED =
-  /^(@aws-sdk\/[a-z0-9-]+|@smithy\/[a-z0-9-]+|@aws-crypto\/[a-z0-9-]+|@aws\/[a-z0-9-]+|bowser|fast-xml-parser|strnum|tslib|zod|age-encryption|@noble|@scure|pg|pg-(protocol|pool|types|connection-string|int8)|pgpass|split2|postgres-[a-z]+|xtend|pg-boss|cron-parser|luxon|rrule-temporal|@js-temporal\/polyfill|temporal-[a-z]+|serialize-error|non-error|commander|picomatch|croner|cronstrue|pretty-bytes|pretty-ms|parse-ms)(\/|$)/;
+  /^(@aws-sdk|@smithy|@aws|zod|age-encryption|@noble|@scure|pg|pg-(protocol|pool|types|connection-string|int8)|pgpass|split2|postgres-[a-z]+|xtend|pg-boss|cron-parser|luxon|rrule-temporal|serialize-error|non-error|commander|picomatch|croner|cronstrue|pretty-bytes|pretty-ms|parse-ms)(\/|$)/;
 
 const CORE = ['src/cli/session.ts', 'src/foundation.ts', 'src/main.ts', 'src/db/embedded.ts'];
 const OTHER_STORES = ['connectors/gcs/connector.ts', 'connectors/azure/connector.ts'];

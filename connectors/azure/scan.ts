@@ -1,4 +1,5 @@
 import { PIECE_BYTES, sandwichOf } from '../http/pieces.ts';
+import { dayReader, twoDigitsAt } from '../http/times.ts';
 import { elementAt, Form, isClosing, isPlain, type Known, TextFields, wholeNumber } from '../http/xml.ts';
 
 /** A blob as a listing has it. */
@@ -44,32 +45,32 @@ export function scanBlobs(
   const to = body.lastIndexOf(BLOBS_END);
   if (to < from) return null;
   const { head, tail, pieces } = sandwichOf(body, from, to, BLOB_END, pieceBytes);
-  let form: Form | null = null;
+  const page: OpenPage = { blobs: [], form: null };
   for (const text of pieces) {
-    const piece: OpenPiece = { blobs: [], form };
-    if (!scanPiece(text, piece)) return null;
-    detach(piece.blobs);
-    take(piece.blobs);
-    form = piece.form;
+    page.blobs = [];
+    if (!scanPiece(text, page)) return null;
+    detach(page.blobs);
+    take(page.blobs);
   }
   return markerOf(head + tail);
 }
 
 /** Blobs that follow each other. False: there is something unknown. */
-function scanPiece(text: string, piece: OpenPiece): boolean {
+function scanPiece(text: string, page: OpenPage): boolean {
   const plain = isPlain(text);
   for (let at = 0; at < text.length; ) {
-    const end = piece.form?.read(text, at, plain) || 0;
-    if (end > 0) {
-      if (!take(piece, piece.form?.texts ?? [], false)) return false;
+    const { form } = page;
+    const end = form?.read(text, at, plain) || 0;
+    if (form && end > 0) {
+      if (!take(page, form.texts, false)) return false;
       at = end;
-    } else {
-      const next = text.indexOf('<', at);
-      if (next < 0) return true;
-      if (next === at) at = text.startsWith(BLOB_BEGIN, at) ? scanBlob(text, at, piece) : -1;
-      else at = next;
-      if (at < 0) return false;
+      continue;
     }
+    const next = text.indexOf('<', at);
+    if (next < 0) return true;
+    if (next === at) at = text.startsWith(BLOB_BEGIN, at) ? scanBlob(text, at, page) : -1;
+    else at = next;
+    if (at < 0) return false;
   }
   return true;
 }
@@ -119,23 +120,24 @@ interface OpenBlob extends ListedBlob {
   etag: string;
 }
 
-interface OpenPiece {
-  readonly blobs: OpenBlob[];
+interface OpenPage {
+  /** Of the piece that is being read. */
+  blobs: OpenBlob[];
   /** Of the blob before. */
   form: Form | null;
 }
 
 /** Reads a blob, and returns where it ends; -1: it has something unknown. */
-function scanBlob(text: string, from: number, piece: OpenPiece): number {
+function scanBlob(text: string, from: number, page: OpenPage): number {
   const blob = readBlob(text, from + BLOB_BEGIN.length);
   if (!blob) return -1;
   const { texts, end, marked } = blob;
   const element = text.slice(from, end);
-  piece.form = element.includes('<Metadata>') ? null : new Form(element, TEXTS, STEADY);
-  return take(piece, texts, marked) ? end : -1;
+  page.form = element.includes('<Metadata>') ? null : new Form(element, TEXTS, STEADY);
+  return take(page, texts, marked) ? end : -1;
 }
 
-function take({ blobs }: OpenPiece, texts: readonly (string | undefined)[], marked: boolean): boolean {
+function take({ blobs }: OpenPage, texts: readonly (string | undefined)[], marked: boolean): boolean {
   const [name, etag, length, modified, tier] = texts;
   if (name === undefined || etag === undefined || length === undefined) return false;
   const size = wholeNumber(length);
@@ -203,19 +205,9 @@ let lastTime = Number.NaN;
 
 const TIME = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d GMT$/;
 
+const dayOf = dayReader(' 00:00:00 GMT');
+
 function parsedTime(text: string): number {
-  const two = (at: number) => (text.charCodeAt(at) - 48) * 10 + text.charCodeAt(at + 1) - 48;
-  const [hour, minute, second] = [two(17), two(20), two(23)];
+  const [hour, minute, second] = [twoDigitsAt(text, 17), twoDigitsAt(text, 20), twoDigitsAt(text, 23)];
   return dayOf(text.slice(0, 16)) + hour * 3_600_000 + minute * 60_000 + second * 1000;
-}
-
-let lastDay = '';
-let lastDayMs = Number.NaN;
-
-function dayOf(text: string): number {
-  if (text !== lastDay) {
-    lastDay = text;
-    lastDayMs = Date.parse(`${text} 00:00:00 GMT`);
-  }
-  return lastDayMs;
 }

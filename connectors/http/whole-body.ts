@@ -22,7 +22,6 @@ export class WholeBody<T> implements Receiver {
   #resolve!: (read: T) => void;
   #reject!: (error: unknown) => void;
   readonly #read: Reading<T>;
-  readonly #atMost: number;
   readonly #isPage: boolean;
   #head: Head | null = null;
   #flow: Flow | null = null;
@@ -33,7 +32,6 @@ export class WholeBody<T> implements Receiver {
 
   /** `isPage`: it is given back as soon as it was read, so it may have the memory of a chunk whatever its length. */
   constructor(atMost: number, read: Reading<T>, isPage = false) {
-    this.#atMost = atMost;
     this.#limit = atMost;
     this.#read = read;
     this.#isPage = isPage;
@@ -47,9 +45,12 @@ export class WholeBody<T> implements Receiver {
   begin(head: Head, flow: Flow): void {
     this.#head = head;
     this.#flow = flow;
-    if (head.status >= 300) this.#limit = ERROR_BYTES;
+    if (head.status >= 300) {
+      this.#limit = ERROR_BYTES;
+      return;
+    }
     const stated = Number(head.headers['content-length'] ?? 0);
-    if (head.status >= 300 || stated > this.#atMost) return;
+    if (stated > this.#limit) return;
     if (stated <= CHUNK_BYTES) this.#place ??= stated > POOLED_BYTES ? takeChunk() : takePiece(stated);
     else if (this.#isPage) this.#makeRoom(stated);
   }

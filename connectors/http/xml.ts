@@ -85,18 +85,18 @@ export class Form {
   }
 
   /**
-   * Reads the element at `at`, if it has this form. Returns where it ends; 0: it has another, or something unknown. `isPlain`: nothing in the text
+   * Reads the element at `at`, if it has this form. Returns where it ends; 0: it has another, or something unknown. `plain`: nothing in the text
    * stands for something else.
    */
-  read(text: string, at: number, isPlain: boolean): number {
-    return read(this.#slots, this.#end, text, at, isPlain, this.texts) || this.#readLeaves(text, at, isPlain);
+  read(text: string, at: number, plain: boolean): number {
+    return read(this.#slots, this.#end, text, at, plain, this.texts) || this.#readLeaves(text, at, plain);
   }
 
   /** Every text may be another one; of those that are, it is remembered. */
-  #readLeaves(text: string, at: number, isPlain: boolean): number {
+  #readLeaves(text: string, at: number, plain: boolean): number {
     const all: string[] = [];
     const leaves = this.#leaves.map(({ before }, field) => ({ before, field }));
-    const end = read(leaves, this.#last, text, at, isPlain, all);
+    const end = read(leaves, this.#last, text, at, plain, all);
     if (end === 0) return 0;
     for (const [i, { field, text: usual }] of this.#leaves.entries()) {
       if (field >= 0) this.texts[field] = all[i];
@@ -129,7 +129,7 @@ function read(
   last: string,
   text: string,
   at: number,
-  isPlain: boolean,
+  plain: boolean,
   texts: (string | undefined)[],
 ): number {
   let place = at;
@@ -139,7 +139,7 @@ function read(
     const end = text.indexOf('<', place);
     if (end < 0) return 0;
     if (field >= 0) {
-      const value = isPlain ? text.slice(place, end) : resolved(text, place, end);
+      const value = plain ? text.slice(place, end) : resolved(text, place, end);
       if (value === null) return 0;
       texts[field] = value;
     }

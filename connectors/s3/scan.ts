@@ -1,3 +1,4 @@
+import { dayReader, twoDigitsAt } from '../http/times.ts';
 import { elementAt, isClosing, type Known, TextFields, wholeNumber } from '../http/xml.ts';
 
 /** An object as a listing has it, its text as it stands between the tags, entities resolved. */
@@ -102,27 +103,17 @@ function scanObject(text: string, from: number, objects: ListedObject[]): number
   return at + 11;
 }
 
+const dayOf = dayReader('T00:00:00.000Z');
+
 /** Of `2026-10-12T17:50:30.000Z`, the form that S3 writes; others by the language's own parser. */
 export function timeOf(text: string | undefined): number {
   if (text === undefined) return Number.NaN;
   if (text.length !== 24 || text.charCodeAt(23) !== 90 || text.charCodeAt(10) !== 84) return Date.parse(text);
   const day = dayOf(text.slice(0, 10));
-  const two = (at: number) => (text.charCodeAt(at) - 48) * 10 + text.charCodeAt(at + 1) - 48;
-  const [hour, minute, second] = [two(11), two(14), two(17)];
-  const ms = two(20) * 10 + text.charCodeAt(22) - 48;
+  const [hour, minute, second] = [twoDigitsAt(text, 11), twoDigitsAt(text, 14), twoDigitsAt(text, 17)];
+  const ms = twoDigitsAt(text, 20) * 10 + text.charCodeAt(22) - 48;
   const good =
     hour < 24 && minute < 60 && second < 60 && hour >= 0 && minute >= 0 && second >= 0 && ms >= 0 && ms < 1000;
   const marks = text.charCodeAt(13) === 58 && text.charCodeAt(16) === 58 && text.charCodeAt(19) === 46;
   return good && marks ? day + hour * 3_600_000 + minute * 60_000 + second * 1000 + ms : Date.parse(text);
-}
-
-let lastDay = '';
-let lastDayMs = Number.NaN;
-
-function dayOf(text: string): number {
-  if (text !== lastDay) {
-    lastDay = text;
-    lastDayMs = Date.parse(`${text}T00:00:00.000Z`);
-  }
-  return lastDayMs;
 }

@@ -264,18 +264,13 @@ function globals() {
 }
 
 /** Nothing but what is wrong with their options keeps these from the database. */
-const WITH_DATABASE: ReadonlySet<string> = new Set(
-  ['collections', 'sources', 'sync', 'explain', 'plans', 'apply', 'runs', 'documents', 'changes', 'workers'].concat([
-    'tokens',
-    'webhooks',
-    'workspaces',
-  ]),
-);
+const WITH_DATABASE: readonly string[] =
+  'collections sources sync explain plans apply runs documents changes workers tokens webhooks workspaces'.split(' ');
 let startedAhead: string | null = null;
 program.hook('preAction', async (_, command) => {
-  const path = [command];
-  while (path[0]?.parent) path.unshift(path[0].parent);
-  if (WITH_DATABASE.has(path[1]?.name() ?? '')) startedAhead = await (await import('./ahead.ts')).startDatabase();
+  let top: typeof command = command;
+  while (top.parent && top.parent !== program) top = top.parent;
+  if (WITH_DATABASE.includes(top.name())) startedAhead = await (await import('./ahead.ts')).startDatabase();
 });
 
 // A reader that has seen enough, such as `head`, is no failure.

@@ -61,7 +61,7 @@ export function giveBack(bytes: Uint8Array): void {
   }
   const at = bytes.byteOffset - (bytes.byteOffset % CHUNK_BYTES);
   if (lent.get(bytes.buffer)?.delete(at)) free.push({ memory: bytes.buffer, at });
-  else if (lentRooms.delete(bytes.buffer) && rooms.length < MOST_ROOMS) rooms.push(bytes.buffer);
+  else if (lentRooms.delete(bytes.buffer) && rooms.length < MOST_ROOMS) keepRoom(bytes.buffer);
 }
 
 /** One page is read while the next one comes. */
@@ -69,18 +69,23 @@ const MOST_ROOMS = 2;
 /** A larger one is not kept. */
 const ROOM_BYTES = 8 * CHUNK_BYTES;
 
+/** The largest is the last. */
 let rooms: ArrayBufferLike[] = [];
 const lentRooms = new WeakSet<ArrayBufferLike>();
 
 /** Memory for what is larger than a chunk and soon done with. It is as large as asked for, or larger; like a chunk it is given back. */
 export function takeRoom(bytes: number): Buffer {
   beTidy();
-  const largest = rooms.reduce((most, room, i) => (room.byteLength > (rooms[most]?.byteLength ?? 0) ? i : most), 0);
-  const isFitting = (rooms[largest]?.byteLength ?? 0) >= bytes;
-  const [kept] = isFitting ? rooms.splice(largest, 1) : [];
-  const memory = kept ?? Buffer.allocUnsafeSlow(Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES).buffer;
+  const isFitting = (rooms.at(-1)?.byteLength ?? 0) >= bytes;
+  const memory =
+    (isFitting && rooms.pop()) || Buffer.allocUnsafeSlow(Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES).buffer;
   if (memory.byteLength <= ROOM_BYTES) lentRooms.add(memory);
   return Buffer.from(memory);
+}
+
+function keepRoom(memory: ArrayBufferLike): void {
+  rooms.push(memory);
+  rooms.sort((a, b) => a.byteLength - b.byteLength);
 }
 
 /** Ordinary memory of which small bodies have a piece each; it is used again when all of them were given back. */

@@ -4,6 +4,7 @@ import type { ManagerSettings } from './managers.ts';
 
 /** The half that reads values: for crawler workers and the library only. */
 export function openReader(settings: ManagerSettings): SecretReader {
+  if (settings.backend === 'env') return openEnvReader(settings.secrets);
   if (settings.backend === 'gcp') {
     return lazyReader(async () => (await import('./gcp/reader.ts')).openGcpReader(settings));
   }
@@ -22,10 +23,7 @@ export function openReader(settings: ManagerSettings): SecretReader {
   if (settings.backend === 'securestore') {
     return lazyReader(async () => (await import('./securestore/reader.ts')).openSecureStoreReader(settings));
   }
-  if (settings.backend === 'file') {
-    return lazyReader(async () => (await import('./file/reader.ts')).openFileReader(settings.folder, settings));
-  }
-  return openEnvReader(settings.secrets);
+  return lazyReader(async () => (await import('./file/reader.ts')).openFileReader(settings.folder, settings));
 }
 
 /** A reader that is loaded, with its SDK, when it is first used. */
