@@ -130,7 +130,7 @@ describe('each cloud from the command line', () => {
       const certificate = await trustedCertificate();
       await using entra = await new EntraServer(certificate).listen();
       await using cloud = await open(entra);
-      await using deployment = await Deployment.start();
+      await using deployment = await Deployment.startWithDatabase();
       const authority = join(deployment.folder, 'authority.pem');
       await writeFile(authority, certificate.cert);
       deployment.environment = {

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { attachEmbedded } from '../src/db/embedded.ts';
+import { attachEmbedded, type EmbeddedServer } from '../src/db/embedded.ts';
 import { openPool } from '../src/db/pool.ts';
 import { S3Server } from './servers/s3.ts';
 
@@ -22,6 +22,7 @@ export class Deployment implements AsyncDisposable {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   environment: Record<string, string>;
+  #database: EmbeddedServer | null = null;
 
   private constructor(folder: string, s3: S3Server, keys: { accessKeyId: string; secretAccessKey: string }) {
     this.folder = folder;
@@ -45,6 +46,14 @@ export class Deployment implements AsyncDisposable {
     s3.keys.set(accessKeyId, { secretAccessKey });
     s3.buckets.set('docs', new Map());
     return new Deployment(folder, s3, { accessKeyId, secretAccessKey });
+  }
+
+  /** The same with its database up all the time, as where a service runs: no command starts it and stops it again, which is a third of most of them. */
+  static async startWithDatabase(): Promise<Deployment> {
+    const deployment = await Deployment.start();
+    await mkdir(deployment.dataDir, { mode: 0o700 });
+    deployment.#database = await attachEmbedded(join(deployment.dataDir, 'postgres'));
+    return deployment;
   }
 
   get dataDir(): string {
@@ -116,8 +125,9 @@ export class Deployment implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.s3[Symbol.asyncDispose]();
-    // The last command stops the embedded database; one that was killed leaves it to the next.
-    if (!this.environment.DATABASE_URL) await this.run('collections', 'list');
+    // The last who leaves the embedded database stops it; one that was killed leaves it to the next.
+    if (this.#database) await this.#database.leave();
+    else if (!this.environment.DATABASE_URL) await this.run('collections', 'list');
     await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -32,7 +32,7 @@ describe('several secret managers, from the command line', () => {
   };
 
   beforeAll(async () => {
-    deployment = await Deployment.start();
+    deployment = await Deployment.startWithDatabase();
     vault = await new VaultServer().listen();
     vault.policies.set('both', [
       ['GET', 'secret/'],

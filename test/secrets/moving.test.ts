@@ -12,7 +12,7 @@ const MAX_KILLS = 7;
 
 /** A deployment with two secret managers of the kind `file`, and secrets with versions in the first. */
 async function filled() {
-  const deployment = await Deployment.start();
+  const deployment = await Deployment.startWithDatabase();
   await writeFile(
     join(deployment.folder, 'managers.json'),
     JSON.stringify({
