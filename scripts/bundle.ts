@@ -22,11 +22,12 @@ const OTHER_STORES = ['connectors/gcs/connector.ts', 'connectors/azure/connector
 const OTHER_AWS = ['src/secrets/aws/reader.ts', 'src/secrets/aws/directory.ts'];
 
 /**
- * What is loaded together comes as one file: all that is reached by imports from one of each list and that none before has. First what help needs,
- * which stays small.
+ * What is loaded together comes as one file: all that is reached by imports from one of each list and that none before has. First what help needs, then
+ * what starts the database: both stay small.
  */
 const TOGETHER: Readonly<Record<string, readonly (readonly string[])[]>> = {
   first: [['src/cli/main.ts']],
+  ahead: [['src/cli/ahead.ts']],
   core: [CORE],
   stores: [['connectors/s3/connector.ts'], OTHER_STORES],
   aws: [['connectors/s3/connector.ts'], OTHER_AWS],
