@@ -30,7 +30,8 @@ export function addSecureStoreCommands(program: Command): void {
   store
     .command('rotate')
     .description('wrap all keys by the active key, without touching values')
-    .action(async () => (await load()).rotate(globals()));
+    .option('--all', 'also those that it has wrapped: by the newest version of a key that a cloud keeps')
+    .action(async (options) => (await load()).rotate(globals(), options));
   store
     .command('backup')
     .description('everything, still sealed, to standard output')

@@ -107,11 +107,11 @@ export async function testPolicy(globals: Globals, { who, group, may, on }: Poli
 }
 
 /** Wraps all keys by the active one; it may be stopped and begun again. */
-export async function rotate(globals: Globals): Promise<void> {
+export async function rotate(globals: Globals, { all = false }: { all?: boolean }): Promise<void> {
   const settings = readSecureStoreSettings();
   await using db = await openStoreDatabase(settings);
   const keys = await openKeyring(db, settings);
-  const wrapped = await rotateKeys(db, await storeId(db), keys, untilStopped());
+  const wrapped = await rotateKeys(db, await storeId(db), keys, untilStopped(), all);
   if (globals.json) return printJson({ wrapped, key: keys.active.id });
   print(`${wrapped} keys are wrapped by ${keys.active.id} now. Older keys are no longer needed, but for backups.`);
 }

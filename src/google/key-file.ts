@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { OAuth2Client } from 'google-auth-library';
+import { GoogleAuth, OAuth2Client } from 'google-auth-library';
 import { ConfigError } from '../contract/errors.ts';
 import { ASSERTION_SECONDS, assertionForm, type ServiceAccountKey, signAssertion } from '../contract/google.ts';
 
@@ -36,6 +36,16 @@ export function keyFileClient(path: string, variable: string): OAuth2Client {
     };
   };
   return client;
+}
+
+/** Gives a token for each request: of the key file that the variable names, or of Application Default Credentials. */
+export function tokensOf(path: string | null, variable: string): () => Promise<string> {
+  if (!path) {
+    const auth = new GoogleAuth({ scopes: SCOPE });
+    return async () => (await auth.getAccessToken()) ?? '';
+  }
+  const client = keyFileClient(path, variable);
+  return async () => (await client.getAccessToken()).token ?? '';
 }
 
 async function readKey(path: string, variable: string): Promise<ServiceAccountKey> {

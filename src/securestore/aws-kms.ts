@@ -1,6 +1,6 @@
 import { DecryptCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
-import { LockgateError } from '../contract/errors.ts';
-import { type KeyEncryptionKey, refused, tampered } from './seal.ts';
+import type { LockgateError } from '../contract/errors.ts';
+import { type KeyEncryptionKey, refused, tampered, unavailable } from './seal.ts';
 
 const MAX_ATTEMPTS = 3;
 
@@ -49,5 +49,5 @@ function errorFor(error: unknown, what: string): LockgateError {
     )
   )
     return refused(what);
-  return new LockgateError('key_unavailable', 'AWS KMS did not answer as it should.', 'It is tried again.');
+  return unavailable('AWS KMS');
 }

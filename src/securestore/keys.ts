@@ -3,6 +3,8 @@ import { readFile, stat } from 'node:fs/promises';
 import { ConfigError } from '../contract/errors.ts';
 import { unavailable, vaultClient } from '../secrets/vault/client.ts';
 import type { VaultSettings } from '../secrets/vault/settings.ts';
+import type { AzureKey } from './azure-key.ts';
+import type { GcpKey } from './gcp-kms.ts';
 import { decrypt, encrypt, type KeyEncryptionKey, refused, tampered } from './seal.ts';
 
 /** Where a key that wraps keys lives. */
@@ -14,6 +16,8 @@ export type KeySource =
       readonly region: string;
       readonly endpoint: string | null;
     }
+  | ({ readonly kind: 'gcp-kms' } & GcpKey)
+  | ({ readonly kind: 'azure-key-vault' } & AzureKey)
   | { readonly kind: 'vault-transit'; readonly key: string; readonly vault: VaultSettings };
 
 const KEY_BYTES = 32;
@@ -23,6 +27,8 @@ const IV_BYTES = 12;
 export async function openKey(source: KeySource): Promise<KeyEncryptionKey> {
   if (source.kind === 'file') return fileKey(source.path);
   if (source.kind === 'vault-transit') return transitKey(source.key, source.vault);
+  if (source.kind === 'gcp-kms') return (await import('./gcp-kms.ts')).gcpKey(source);
+  if (source.kind === 'azure-key-vault') return (await import('./azure-key.ts')).azureKey(source);
   return (await import('./aws-kms.ts')).awsKey(source);
 }
 

@@ -128,3 +128,7 @@ export function refused(what: string): LockgateError {
     'SecureStore needs to encrypt and to decrypt with this key, and nothing else.',
   );
 }
+
+export function unavailable(service: string): LockgateError {
+  return new LockgateError('key_unavailable', `${service} did not answer as it should.`, 'It is tried again.');
+}

@@ -73,19 +73,28 @@ export function settingsIn(environment: Environment): SecureStoreSettings {
   };
 }
 
-/** `file:/path`, `aws-kms:KEY@region`, `vault-transit:KEY`. */
+const GCP_KEY = /^(projects\/[\w.:-]+\/locations\/[\w-]+\/keyRings\/[\w-]+\/cryptoKeys\/[\w-]+)$/;
+const AZURE_KEY = /^(https:\/\/[A-Za-z0-9.:-]+)\/keys\/([0-9A-Za-z-]{1,127})\/?$/;
+
+/** `file:/path`, `aws-kms:KEY@region`, `gcp-kms:NAME`, `azure-key-vault:URL`, `vault-transit:KEY`. */
 function keySource(text: string, environment: Environment): KeySource {
-  const [, kind, name = ''] = /^(file|aws-kms|vault-transit):(.+)$/.exec(text) ?? [];
+  const [, kind, name = ''] = /^(file|aws-kms|gcp-kms|azure-key-vault|vault-transit):(.+)$/.exec(text) ?? [];
   if (kind === 'file') return { kind, path: resolve(name) };
   if (kind === 'vault-transit') return { kind, key: name, vault: readVault(environment) };
+  const endpoint = managerEndpoint(environment, 'LOCKGATE_SECURESTORE_KMS_ENDPOINT');
   const at = name.lastIndexOf('@');
   if (kind === 'aws-kms' && at > 0) {
-    const endpoint = managerEndpoint(environment, 'LOCKGATE_SECURESTORE_KMS_ENDPOINT');
     return { kind, keyId: name.slice(0, at), region: name.slice(at + 1), endpoint };
   }
+  if (kind === 'gcp-kms' && GCP_KEY.test(name)) {
+    const file = environment.LOCKGATE_GCP_CREDENTIALS_FILE;
+    return { kind, name, endpoint, credentialsFile: file ? resolve(file) : null };
+  }
+  const [, vault, key] = AZURE_KEY.exec(name) ?? [];
+  if (kind === 'azure-key-vault' && vault && key) return { kind, vault: new URL(vault).origin, name: key };
   throw new ConfigError(
     'LOCKGATE_SECURESTORE_KEY or LOCKGATE_SECURESTORE_OLD_KEYS names no key.',
-    'Such as file:/run/secrets/kek, aws-kms:alias/securestore@eu-west-1 or vault-transit:securestore.',
+    'Such as file:/run/secrets/kek, aws-kms:alias/securestore@eu-west-1, gcp-kms:projects/P/locations/L/keyRings/R/cryptoKeys/K, azure-key-vault:https://NAME.vault.azure.net/keys/KEY (without a version) or vault-transit:securestore.',
   );
 }
 

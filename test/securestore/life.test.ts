@@ -7,6 +7,8 @@ import { generate } from 'selfsigned';
 import { Agent } from 'undici';
 import { expect, test, vi } from 'vitest';
 import { emptyDatabase } from '../database.ts';
+import { CloudKmsServer } from '../servers/cloud-kms.ts';
+import { GcsServer } from '../servers/gcs.ts';
 import { trustedCertificate } from '../servers/tls.ts';
 import { Store } from './store.ts';
 
@@ -32,6 +34,43 @@ test('it starts sealed, says so, and opens when its key comes; a wrong key leave
   );
   await rename(`${key}.away`, key);
   await vi.waitFor(async () => expect((await store.ask(null, 'GET', '/readyz')).status).toBe(200), { timeout: 10_000 });
+  expect((await store.reveal('kept')).body.value).toEqual({ n: 1 });
+}, 90_000);
+
+test('its keys move to a service of a cloud; while that is away it stays sealed and says why, and opens when it is back', async () => {
+  await using store = await Store.start();
+  await using tokens = await new GcsServer().listen();
+  await using kms = await new CloudKmsServer(tokens).listen();
+  const name = 'projects/fake-project/locations/global/keyRings/ring/cryptoKeys/store';
+  kms.rotate(name);
+  const credentials = join(store.folder, 'google.json');
+  await writeFile(credentials, JSON.stringify(tokens.createKeyFile('securestore')), { mode: 0o600 });
+  const cloud = {
+    LOCKGATE_SECURESTORE_KEY: `gcp-kms:${name}`,
+    LOCKGATE_SECURESTORE_KMS_ENDPOINT: kms.endpoint,
+    LOCKGATE_GCP_CREDENTIALS_FILE: credentials,
+  };
+  await store.add('kept', { n: 1 });
+  await store.down();
+  const old = { LOCKGATE_SECURESTORE_OLD_KEYS: `file:${join(store.dataDir, 'keys', 'kek.txt')}` };
+  expect((await store.run(['rotate'], { ...cloud, ...old })).code).toBe(0);
+  kms.away = Number.POSITIVE_INFINITY;
+  await store.up(cloud);
+  expect(await store.ask(null, 'GET', '/readyz')).toMatchObject({
+    status: 503,
+    body: { sealed: true, why: expect.stringContaining('Google Cloud KMS did not answer') },
+  });
+  kms.away = 0;
+  await vi.waitFor(async () => expect((await store.ask(null, 'GET', '/readyz')).status).toBe(200), { timeout: 20_000 });
+  expect((await store.reveal('kept')).body.value).toEqual({ n: 1 });
+  // When the key has a new version, and everything is wrapped by it, the old one is needed no more.
+  await store.down();
+  kms.rotate(name);
+  expect(JSON.parse((await store.run(['rotate', '--json'], cloud)).stdout)).toMatchObject({ wrapped: 0 });
+  expect(JSON.parse((await store.run(['rotate', '--all', '--json'], cloud)).stdout)).toMatchObject({ wrapped: 1 });
+  Object.assign(kms.keys.get(name)?.[0] ?? {}, { enabled: false });
+  await store.up(cloud);
+  await vi.waitFor(async () => expect((await store.ask(null, 'GET', '/readyz')).status).toBe(200), { timeout: 20_000 });
   expect((await store.reveal('kept')).body.value).toEqual({ n: 1 });
 }, 90_000);
 

@@ -5,6 +5,7 @@ import type { EntraServer } from './entra.ts';
 import type { Fault } from './fault.ts';
 import { closeServer, endpointOf, listenOnLoopback } from './loopback.ts';
 import type { TestCertificate } from './tls.ts';
+import { type KeyAction, VaultKeys } from './vault-keys.ts';
 
 const RESOURCE = 'https://vault.azure.net';
 
@@ -17,7 +18,7 @@ interface Version {
   enabled: boolean;
 }
 
-type Action = 'set' | 'get' | 'list' | 'versions' | 'delete' | 'recover';
+type Action = 'set' | 'get' | 'list' | 'versions' | 'delete' | 'recover' | KeyAction;
 
 /**
  * Azure Key Vault for tests: asks for a token by a challenge before it looks at anything, ignores the case of names, keeps
@@ -27,6 +28,7 @@ export class KeyVaultServer implements AsyncDisposable {
   /** By the name in lower case, the oldest first. */
   readonly secrets = new Map<string, Version[]>();
   readonly deleted = new Map<string, Version[]>();
+  readonly keys = new VaultKeys();
   readonly counts = new Map<Action | 'challenge', number>();
   /** Applications that may only do these. */
   readonly permitted = new Map<string, readonly Action[]>();
@@ -55,7 +57,7 @@ export class KeyVaultServer implements AsyncDisposable {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'https://localhost');
-    const [, area = '', given = '', part = ''] = url.pathname.split('/');
+    const [, area = '', given = '', part = '', what = ''] = url.pathname.split('/');
     const name = given.toLowerCase();
     const body = JSON.parse(Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>)).toString() || '{}');
     const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
@@ -67,7 +69,7 @@ export class KeyVaultServer implements AsyncDisposable {
         'www-authenticate': challenge,
       });
     }
-    const action = actionOf(request.method ?? '', area, name, part);
+    const action = area === 'keys' ? keyAction(what) : actionOf(request.method ?? '', area, name, part);
     this.#count(action);
     const fault = this.fault(action);
     if (fault?.kind === 'reset') return void request.socket.destroy();
@@ -75,6 +77,10 @@ export class KeyVaultServer implements AsyncDisposable {
       return send(response, fault.status, error(fault.code, fault.message ?? fault.code), fault.headers);
     if (this.permitted.get(claims.appid)?.includes(action) === false)
       return send(response, 403, error('Forbidden', 'Caller is not authorized to perform action on resource.'));
+    if (area === 'keys') {
+      const { status, body: answer } = this.keys.answer(keyAction(what), this.endpoint, name, part, body);
+      return send(response, status, answer);
+    }
     this.#answer(action, area, name, part, url, body, response);
   }
 
@@ -184,6 +190,10 @@ function actionOf(method: string, area: string, name: string, part: string): Act
   if (method === 'PUT') return 'set';
   if (method === 'DELETE') return 'delete';
   return part === 'versions' ? 'versions' : 'get';
+}
+
+function keyAction(what: string): KeyAction {
+  return what === 'wrapkey' ? 'wrapKey' : what === 'unwrapkey' ? 'unwrapKey' : 'getKey';
 }
 
 function error(code: string, message: string): object {

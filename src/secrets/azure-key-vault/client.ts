@@ -20,11 +20,20 @@ const RULES: NameRules = {
 export type Tags = Readonly<Record<string, string>> | undefined;
 
 export function createClient({ url }: KeyVaultSettings): SecretClient {
-  return new SecretClient(url, new DefaultAzureCredential({ disableInstanceDiscovery: true }), {
-    // A vault of a private link or a stand-in has another host than the one that its tokens are for.
-    disableChallengeResourceVerification: !OWN_HOSTS.test(new URL(url).hostname),
-    retryOptions: { maxRetries: 1 },
-  });
+  const { credential, options } = accessTo(url);
+  return new SecretClient(url, credential, options);
+}
+
+/** Who asks a vault, and how. */
+export function accessTo(url: string) {
+  return {
+    credential: new DefaultAzureCredential({ disableInstanceDiscovery: true }),
+    options: {
+      // A vault of a private link or a stand-in has another host than the one that its tokens are for.
+      disableChallengeResourceVerification: !OWN_HOSTS.test(new URL(url).hostname),
+      retryOptions: { maxRetries: 1 },
+    },
+  };
 }
 
 export function nameOf(settings: KeyVaultSettings, workspace: string, id: string): string {
