@@ -1,9 +1,27 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { InputError } from '../contract/errors.ts';
 
 /** Where a chain stands: the number of its last line and the code that the next line must name. */
 export interface Head {
   readonly seq: number;
   readonly mac: string;
+}
+
+/** As `audit verify` prints it; null: it is none. */
+export function headIn(text: string): Head | null {
+  const [, seq, mac] = /^(\d+):([0-9a-f]{64})\s*$/.exec(text) ?? [];
+  return seq && mac ? { seq: Number(seq), mac } : null;
+}
+
+/** The head that somebody gives. Throws `invalid_head`. */
+export function givenHead(text: string): Head {
+  const head = headIn(text);
+  if (head) return head;
+  throw new InputError(
+    'invalid_head',
+    'This is no head of an audit log.',
+    'Use what "lockgate audit verify" printed before, or the number and the "mac" of a line: 4711:0a1b...',
+  );
 }
 
 export const GENESIS: Head = { seq: 0, mac: '0'.repeat(64) };
@@ -32,7 +50,7 @@ export function placeOf(line: string): { seq: number; prev: string; mac: string 
 }
 
 export interface Problem {
-  /** Counted from 1; null: at the end. */
+  /** Counted from 1, through all files; null: at the end. */
   readonly line: number | null;
   readonly kind: 'edited' | 'missing' | 'truncated';
   readonly message: string;
@@ -46,15 +64,16 @@ export interface Verification {
   readonly problems: readonly Problem[];
 }
 
-/** Checks every line and its place. `heads` are what was noted of the chain before: it must still have them. */
+/** Checks every line and its place. `heads` are what was noted of the chain before: it must still have them. `behind` is the last line of what was taken away. */
 export async function verifyChain(
   lines: AsyncIterable<string>,
   key: Buffer,
   heads: readonly Head[],
+  behind: Head = GENESIS,
 ): Promise<Verification> {
   const problems: Problem[] = [];
   const expected = new Map(heads.map(({ seq, mac }) => [seq, mac]));
-  let head = GENESIS;
+  let head = behind;
   let number = 0;
   let torn = 0;
   for await (const line of lines) {

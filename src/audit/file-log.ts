@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { LockgateError } from '../contract/errors.ts';
 import type { AuditEvent } from '../contract/secret-manager.ts';
-import { GENESIS, type Head, placeOf, sealLine, type Verification, verifyChain } from './chain.ts';
+import { GENESIS, type Head, headIn, placeOf, sealLine, type Verification, verifyChain } from './chain.ts';
+import { readAuditLines, setAside } from './full-files.ts';
 import { createNew } from './new-file.ts';
 import { takeTurn } from './turns.ts';
 
@@ -14,12 +13,15 @@ export interface AuditFiles {
   readonly file: string;
   /** The key of the chain, 32 bytes in base64; made at the first event. */
   readonly keyFile: string;
+  /** A file of so many bytes is set aside, and the chain goes on in a new one; absent: 64 MiB. */
+  readonly fullBytes?: number;
 }
 
 /** How long one line may take to become durable, in milliseconds: a sink that hangs must not freeze every sync. */
 const APPEND_TIMEOUT_MS = 10_000;
 /** Where the last line is looked for; a line is far shorter. */
 const TAIL_BYTES = 65_536;
+const FULL_BYTES = 64 * 1024 * 1024;
 
 /** One at a time in this process, whoever opened the log; then among all processes. */
 const queues = new Map<string, Promise<unknown>>();
@@ -50,26 +52,42 @@ export function fileAuditLog<E extends object = AuditEvent>(
   };
 }
 
-async function append({ file, keyFile }: AuditFiles, event: object): Promise<void> {
+async function append({ file, keyFile, fullBytes = FULL_BYTES }: AuditFiles, event: object): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const key = await readOrMakeKey(keyFile);
   const giveBack = await takeTurn(join(dirname(file), 'turns'), APPEND_TIMEOUT_MS);
   try {
-    const log = await open(file, 'a+', 0o600);
+    let { size, torn, after } = await endOf(file);
+    if (size >= fullBytes) {
+      // Where the new file goes on.
+      await writeHead(file, after);
+      await setAside(file, after.seq);
+      ({ torn, after } = await endOf(file));
+    }
+    const { line, head } = sealLine(event, after, key);
+    const log = await open(file, 'a', 0o600);
     try {
-      const tail = await readTail(log);
-      const noted = await readHead(file);
-      // The log that was cut goes on where it once was, so that the gap shows.
-      const after = noted.seq > tail.head.seq ? noted : tail.head;
-      const { line, head } = sealLine(event, after, key);
-      await log.write(`${tail.torn ? '\n' : ''}${line}\n`);
+      await log.write(`${torn ? '\n' : ''}${line}\n`);
       await log.datasync();
-      await writeHead(file, head);
     } finally {
       await log.close();
     }
+    await writeHead(file, head);
   } finally {
     await giveBack();
+  }
+}
+
+/** What the next line follows, and whether the last one is only half there. */
+async function endOf(file: string): Promise<{ size: number; torn: boolean; after: Head }> {
+  const log = await open(file, 'a+', 0o600);
+  try {
+    const tail = await readTail(log);
+    const noted = await readHead(file);
+    // The log that was cut goes on where it once was, so that the gap shows.
+    return { size: tail.size, torn: tail.torn, after: noted.seq > tail.head.seq ? noted : tail.head };
+  } finally {
+    await log.close();
   }
 }
 
@@ -78,8 +96,15 @@ export function auditHead({ file }: AuditFiles): Promise<Head> {
   return readHead(file);
 }
 
-/** Checks the whole log. `noted` is a head that was kept elsewhere. Throws `audit_unavailable` when it cannot be read. */
-export async function verifyAuditLog({ file, keyFile }: AuditFiles, noted: readonly Head[]): Promise<Verification> {
+/**
+ * Checks the whole log. `noted` are heads that were kept elsewhere; `behind` is the last line of the oldest files, where they were taken away. Throws
+ * `audit_unavailable` when it cannot be read.
+ */
+export async function verifyAuditLog(
+  { file, keyFile }: AuditFiles,
+  noted: readonly Head[],
+  behind: Head = GENESIS,
+): Promise<Verification> {
   const key = await readKey(keyFile).catch(() => {
     throw new LockgateError(
       'audit_unavailable',
@@ -87,38 +112,22 @@ export async function verifyAuditLog({ file, keyFile }: AuditFiles, noted: reado
       'Verify as the user that runs the workers.',
     );
   });
-  return verifyChain(readAuditLines(file), key, [await readHead(file), ...noted]);
+  return verifyChain(readAuditLines(file), key, [await readHead(file), ...noted], behind);
 }
 
-/** Every line as it stands; none when there is no log yet. */
-export async function* readAuditLines(file: string): AsyncIterable<string> {
-  const log = await open(file, 'r').catch((error: { code?: string }) => {
-    if (error.code === 'ENOENT') return null;
-    throw new LockgateError(
-      'audit_unavailable',
-      `The audit log ${file} cannot be read.`,
-      'Read it as the user that runs the workers.',
-    );
-  });
-  if (!log) return;
-  await log.close();
-  yield* createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
-}
-
-async function readTail(log: FileHandle): Promise<{ head: Head; torn: boolean }> {
+async function readTail(log: FileHandle): Promise<{ size: number; head: Head; torn: boolean }> {
   const { size } = await log.stat();
   const length = Math.min(size, TAIL_BYTES);
   const { buffer } = await log.read(Buffer.alloc(length), 0, length, size - length);
   const text = buffer.toString('utf8');
   const lines = text.split('\n').slice(0, -1);
   const place = lines.map(placeOf).findLast((each) => each !== null);
-  return { head: place ? { seq: place.seq, mac: place.mac } : GENESIS, torn: text !== '' && !text.endsWith('\n') };
+  const head = place ? { seq: place.seq, mac: place.mac } : GENESIS;
+  return { size, head, torn: text !== '' && !text.endsWith('\n') };
 }
 
 async function readHead(file: string): Promise<Head> {
-  const text = await readFile(`${file}.head`, 'utf8').catch(() => '');
-  const [, seq, mac] = /^(\d+):([0-9a-f]{64})\s*$/.exec(text) ?? [];
-  return seq && mac ? { seq: Number(seq), mac } : GENESIS;
+  return headIn(await readFile(`${file}.head`, 'utf8').catch(() => '')) ?? GENESIS;
 }
 
 async function writeHead(file: string, { seq, mac }: Head): Promise<void> {

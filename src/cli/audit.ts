@@ -26,7 +26,7 @@ export function list(globals: Globals, options: { limit: number; secret?: string
 }
 
 /** Whether the log is as it was written. */
-export function verify(globals: Globals, options: { head?: string }): Promise<void> {
+export function verify(globals: Globals, options: { head?: string; behind?: string }): Promise<void> {
   return withSession(async ({ call }) => {
     const { ok, lines, torn, head, problems } = await call('audit.verify', options);
     if (!ok) process.exitCode = EXIT.failed;

@@ -10,3 +10,5 @@ export function globalsOf(command: Command): Globals {
   while (root.parent) root = root.parent;
   return { json: root.opts().json === true };
 }
+
+export const BEHIND = 'where the oldest files were taken away: number and mac of their last line, as 4711:0a1b...';

@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { CONNECTOR_TYPES } from '../contract/connector.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
-import { collect, globalsOf } from './globals.ts';
+import { BEHIND, collect, globalsOf } from './globals.ts';
 import { addManagerCommands } from './secret-commands.ts';
 import { addSecureStoreCommands } from './securestore-commands.ts';
 import { addCollectionCommands, addServiceCommands, addSourceCommands } from './service-commands.ts';
@@ -238,6 +238,7 @@ auditLog
   .command('verify')
   .description('check that nothing was edited, removed, moved or cut off')
   .option('--head <head>', 'a head that was noted before, which the log must still have')
+  .option('--behind <head>', BEHIND)
   .action(async (options) => (await import('./audit.ts')).verify(globals(), options));
 
 auditLog

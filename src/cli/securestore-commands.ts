@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { collect, globalsOf } from './globals.ts';
+import { BEHIND, collect, globalsOf } from './globals.ts';
 
 /** The secret server, which is a program apart: its own database, its own keys. */
 export function addSecureStoreCommands(program: Command): void {
@@ -44,7 +44,8 @@ export function addSecureStoreCommands(program: Command): void {
   audit
     .command('verify')
     .description('check the chain and the signed heads')
-    .action(async () => (await load()).verifyAudit(globals()));
+    .option('--behind <head>', BEHIND)
+    .action(async (options) => (await load()).verifyAudit(globals(), options));
   audit
     .command('export')
     .description('the log as JSON lines')

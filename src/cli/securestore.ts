@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { readAuditLines } from '../audit/file-log.ts';
+import { givenHead } from '../audit/chain.ts';
+import { readAuditLines } from '../audit/full-files.ts';
 import { createNew } from '../audit/new-file.ts';
 import { systemClock } from '../clock.ts';
 import { LOG_LEVELS, readSecureStoreSettings } from '../config.ts';
@@ -133,8 +134,9 @@ export async function restore(globals: Globals, file: string): Promise<void> {
   print(`${rows} rows are restored. They open with the key that the store had when the backup was made.`);
 }
 
-export async function verifyAudit(globals: Globals): Promise<void> {
-  const { ok, lines, signedHeads, head, torn, problems } = await verifyStoreAudit(readSecureStoreSettings());
+export async function verifyAudit(globals: Globals, { behind }: { behind?: string }): Promise<void> {
+  const start = behind === undefined ? undefined : givenHead(behind);
+  const { ok, lines, signedHeads, head, torn, problems } = await verifyStoreAudit(readSecureStoreSettings(), start);
   if (!ok) process.exitCode = EXIT.failed;
   if (globals.json) return printJson({ ok, lines, torn, head, signedHeads, problems });
   for (const { message } of problems) print(message);

@@ -2,7 +2,9 @@ import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { auditHead, fileAuditLog, readAuditLines, verifyAuditLog } from '../audit/file-log.ts';
+import type { Head } from '../audit/chain.ts';
+import { auditHead, fileAuditLog, verifyAuditLog } from '../audit/file-log.ts';
+import { readAuditLines } from '../audit/full-files.ts';
 import type { Clock } from '../contract/connector.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
 import type { Schema } from '../db/migrate.ts';
@@ -43,10 +45,13 @@ export interface StoreVerification {
   readonly problems: readonly { readonly line: number | null; readonly kind: string; readonly message: string }[];
 }
 
-/** Checks every line, that nothing was cut off since any head was signed, and the signatures. */
-export async function verifyStoreAudit({ audit, signingKeyFile }: SecureStoreSettings): Promise<StoreVerification> {
+/** Checks every line, that nothing was cut off since any head was signed, and the signatures. `behind`: the last line of what was taken away. */
+export async function verifyStoreAudit(
+  { audit, signingKeyFile }: SecureStoreSettings,
+  behind?: Head,
+): Promise<StoreVerification> {
   const { heads, forged } = await notedHeads(audit.file, await signingKey(signingKeyFile));
-  const { lines, torn, head, problems } = await verifyAuditLog(audit, heads);
+  const { lines, torn, head, problems } = await verifyAuditLog(audit, heads, behind);
   const all = [...problems].map(({ line, kind, message }) => ({ line, kind: kind as string, message }));
   if (forged > 0) {
     const message = `${forged} lines of ${headsFile(audit.file)} were not signed by this store.`;

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { readAuditLines } from '../audit/file-log.ts';
+import { readAuditLines } from '../audit/full-files.ts';
 import { exposedDocuments, exposedRuns } from '../collections/exposure.ts';
 import { AuditLineShape } from '../contract/api/shapes.ts';
 import { InputError } from '../contract/errors.ts';

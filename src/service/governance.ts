@@ -1,9 +1,11 @@
 import type { z } from 'zod';
 import { createToken, listTokens, revokeToken } from '../access/tokens.ts';
-import { readAuditLines, verifyAuditLog } from '../audit/file-log.ts';
+import { givenHead } from '../audit/chain.ts';
+import { verifyAuditLog } from '../audit/file-log.ts';
+import { readAuditLines } from '../audit/full-files.ts';
 import { createWorkspace, listWorkspaces } from '../collections/workspaces.ts';
 import { AuditLineShape } from '../contract/api/shapes.ts';
-import { InputError, LockgateError } from '../contract/errors.ts';
+import { LockgateError } from '../contract/errors.ts';
 import { blast } from './blast.ts';
 import type { Caller, ServiceParts, Some } from './parts.ts';
 
@@ -34,8 +36,10 @@ export function governanceOperations(
       }
       return { items };
     },
-    'audit.verify': async (_caller, { head: noted }) => {
-      const { lines, head, torn, problems } = await verifyAuditLog(audit, noted === undefined ? [] : [headOf(noted)]);
+    'audit.verify': async (_caller, { head: given, behind }) => {
+      const noted = given === undefined ? [] : [givenHead(given)];
+      const start = behind === undefined ? undefined : givenHead(behind);
+      const { lines, head, torn, problems } = await verifyAuditLog(audit, noted, start);
       return { ok: problems.length === 0, lines, torn, head: `${head.seq}:${head.mac}`, problems: [...problems] };
     },
     'audit.blast': (caller, given) => blast(parts, caller, given),
@@ -63,16 +67,6 @@ export function governanceOperations(
 function assertEverywhere({ everywhere }: Caller): void {
   if (everywhere) return;
   throw new LockgateError('forbidden', 'This needs a token of the whole deployment.', 'Such as the bootstrap token.');
-}
-
-function headOf(text: string): { seq: number; mac: string } {
-  const [, seq, mac] = /^(\d+):([0-9a-f]{64})$/.exec(text) ?? [];
-  if (seq && mac) return { seq: Number(seq), mac };
-  throw new InputError(
-    'invalid_head',
-    'This is no head of an audit log.',
-    'Use what "lockgate audit verify" printed before.',
-  );
 }
 
 function parsed(text: string): z.output<typeof AuditLineShape> | null {

@@ -1,17 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { fileAuditLog, verifyAuditLog } from '../../src/audit/file-log.ts';
+import { type Head, placeOf } from '../../src/audit/chain.ts';
+import { type AuditFiles, fileAuditLog, verifyAuditLog } from '../../src/audit/file-log.ts';
+import { readAuditLines } from '../../src/audit/full-files.ts';
 import type { AuditEvent } from '../../src/contract/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
 
 const MODULE = fileURLToPath(new URL('../../src/audit/file-log.ts', import.meta.url));
 let folder: string;
-let files: { file: string; keyFile: string };
+let files: AuditFiles;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lockgate-audit-'));
   files = { file: join(folder, 'audit', 'access.jsonl'), keyFile: join(folder, 'keys', 'audit.txt') };
@@ -116,6 +118,89 @@ describe('the audit log', () => {
     expect(await kinds()).toEqual([]);
     expect((await stat(files.keyFile)).mode & 0o077).toBe(0);
     expect((await stat(files.file)).mode & 0o077).toBe(0);
+  });
+});
+
+describe('an audit log of several files', () => {
+  const numbers = async () =>
+    (await Array.fromAsync(readAuditLines(files.file))).map((line) => (JSON.parse(line) as { seq: number }).seq);
+  const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+  const full = async () => (await readdir(join(folder, 'audit'))).filter((name) => /jsonl\.\d+$/.test(name)).sort();
+  beforeEach(() => {
+    files = { ...files, fullBytes: 2000 };
+  });
+
+  test('is one chain, of which each line is read once and in order', async () => {
+    for (let i = 0; i < 40; i++) await append(`secret-${i}`);
+    expect((await full()).length).toBeGreaterThan(3);
+    expect(await numbers()).toEqual(upTo(40));
+    expect(await kinds()).toEqual([]);
+    for (const name of await full()) expect((await stat(join(folder, 'audit', name))).mode & 0o077).toBe(0);
+    // A file is written before its head: whoever was killed between the two leaves an older one.
+    const [, mac = ''] = /"mac":"([0-9a-f]{64})"\}$/.exec((await lines()).at(-2) ?? '') ?? [];
+    await writeFile(`${files.file}.head`, `39:${mac}\n`);
+    files = { ...files, fullBytes: 1 };
+    await append('goes on');
+    expect(await numbers()).toEqual(upTo(41));
+    expect(await kinds()).toEqual([]);
+  });
+
+  test('misses each file that is taken away, but for the oldest ones where somebody says so', async () => {
+    for (let i = 0; i < 40; i++) await append(`secret-${i}`);
+    const [first = '', second = ''] = await full();
+    const away = join(folder, 'away');
+    await rename(join(folder, 'audit', second), away);
+    expect(await kinds()).toEqual(['missing']);
+    await rename(away, join(folder, 'audit', second));
+    const last = (await readFile(join(folder, 'audit', first), 'utf8')).trimEnd().split('\n').at(-1) ?? '';
+    const { seq, mac } = JSON.parse(last) as { seq: number; mac: string };
+    await rm(join(folder, 'audit', first));
+    expect(await kinds()).toEqual(['missing']);
+    // That it once was noted does not say that it may go.
+    expect(await kinds({ seq, mac })).toEqual(['missing']);
+    const behind = async (head: Head) => (await verifyAuditLog(files, [], head)).problems.map(({ kind }) => kind);
+    expect(await behind({ seq, mac })).toEqual([]);
+    expect(await behind({ seq, mac: mac.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })).toEqual(['missing']);
+    expect(await behind({ seq: seq + 1, mac })).toEqual(['missing']);
+  });
+
+  test('stays one chain while several processes write it and are killed, and readers see no gap', async () => {
+    const durable: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      const children = [0, 1, 2].map((i) => appender(`p${round}${i}`));
+      const closed = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
+      for (const until = Date.now() + 1200; Date.now() < until; ) {
+        const seen = (await Array.fromAsync(readAuditLines(files.file))).flatMap((line) => placeOf(line)?.seq ?? []);
+        expect(seen).toEqual(upTo(seen.length));
+      }
+      for (const child of children) child.kill('SIGKILL');
+      await Promise.all(closed);
+      for (const child of children) durable.push(...child.appended);
+    }
+    await append('the last');
+    expect((await verifyAuditLog(files, [])).problems).toEqual([]);
+    const written = (await Array.fromAsync(readAuditLines(files.file))).join('\n');
+    expect(durable.length).toBeGreaterThan(30);
+    for (const id of durable) expect(written).toContain(`"${id}"`);
+    // One that was killed before it took the old name away.
+    const copy = join(folder, 'audit', `access.jsonl.${'9'.repeat(12)}`);
+    await link(files.file, copy);
+    expect(await numbers()).toEqual(upTo((await numbers()).length));
+  }, 60_000);
+
+  test('writes over nothing', async () => {
+    for (let i = 0; i < 5; i++) await append(`secret-${i}`);
+    const size = (await stat(files.file)).size;
+    files = { ...files, fullBytes: size };
+    await writeFile(`${files.file}.000000000005`, 'somebody’s');
+    await append('goes on here');
+    expect(await readFile(`${files.file}.000000000005`, 'utf8')).toBe('somebody’s');
+    expect((await lines()).length).toBe(6);
+    await rm(`${files.file}.000000000005`);
+    await link(files.file, `${files.file}.000000000006`);
+    await append('after a kill');
+    expect(await numbers()).toEqual(upTo(7));
+    expect(await kinds()).toEqual([]);
   });
 });
 

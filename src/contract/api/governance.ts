@@ -18,7 +18,7 @@ export const GOVERNANCE_API = {
     '/v1/audit/verify',
     'audit',
     'Whether the audit log is whole',
-    z.object({ head: z.string().max(500).optional() }),
+    z.object({ head: z.string().max(500).optional(), behind: z.string().max(500).optional() }),
     z.object({
       ok: z.boolean(),
       lines: z.number().int(),

@@ -1,0 +1,73 @@
+import { createReadStream } from 'node:fs';
+import { type FileHandle, link, open, readdir, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { LockgateError } from '../contract/errors.ts';
+
+/** So that the names stand in the order of the log. */
+const DIGITS = 12;
+
+/**
+ * Sets the file aside under the number of its last line, as `access.jsonl.000000004711`. For whoever has the turn. Nothing is written over: a file that is
+ * there already under that name leaves everything as it is.
+ */
+export async function setAside(file: string, last: number): Promise<void> {
+  const name = `${file}.${String(last).padStart(DIGITS, '0')}`;
+  try {
+    await link(file, name);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EEXIST') throw error;
+    // Somebody was killed between the two.
+    const [mine, there] = await Promise.all([stat(file), stat(name)]);
+    if (mine.ino !== there.ino) return;
+  }
+  await unlink(file);
+  const folder = await open(dirname(file));
+  await folder.sync().finally(() => folder.close());
+}
+
+/** Every line of all its files as it stands; none when there is no log yet. What is written meanwhile may be in it or not. */
+export async function* readAuditLines(file: string): AsyncIterable<string> {
+  const current = await opened(file);
+  try {
+    const mine = (await current?.stat())?.ino;
+    // What is set aside from here on is still the current one to us.
+    for (const full of await fullFiles(file)) {
+      const log = await opened(full);
+      const isMine = (await log?.stat())?.ino === mine;
+      await log?.close();
+      if (log && !isMine) yield* linesOf(createReadStream(full));
+    }
+    if (current) yield* linesOf(current.createReadStream({ autoClose: false }));
+  } finally {
+    await current?.close();
+  }
+}
+
+function linesOf(input: NodeJS.ReadableStream): AsyncIterable<string> {
+  return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+/** The oldest first. */
+async function fullFiles(file: string): Promise<string[]> {
+  const folder = dirname(file);
+  const names = await readdir(folder).catch(() => []);
+  const start = `${basename(file)}.`;
+  const isFull = (name: string) => name.startsWith(start) && /^\d+$/.test(name.slice(start.length));
+  const numberOf = (name: string) => Number(name.slice(start.length));
+  return names
+    .filter(isFull)
+    .sort((a, b) => numberOf(a) - numberOf(b))
+    .map((name) => join(folder, name));
+}
+
+async function opened(file: string): Promise<FileHandle | null> {
+  return open(file, 'r').catch((error: { code?: string }) => {
+    if (error.code === 'ENOENT') return null;
+    throw new LockgateError(
+      'audit_unavailable',
+      `The audit log ${file} cannot be read.`,
+      'Read it as the user that runs the workers.',
+    );
+  });
+}
