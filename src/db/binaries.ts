@@ -53,10 +53,16 @@ async function addLinks(native: string): Promise<boolean> {
   return (await Promise.all(links)).every(Boolean);
 }
 
-/** A copy in a place that is open to all: the package lies below a folder that is closed, or cannot be written. */
+/**
+ * A copy in a place that is open to all: the package lies below a folder that is closed, or cannot be written. Installations of one version share it.
+ */
 async function copied(found: Binaries, native: string): Promise<Binaries> {
-  const { mtimeMs, size } = await stat(found.postgres);
-  const copy = join(tmpdir(), `lockgate-postgres-${process.getuid?.() ?? 0}-${size}-${Math.floor(mtimeMs)}`);
+  const [{ size }, about] = await Promise.all([
+    stat(found.postgres),
+    readFile(join(dirname(native), 'package.json'), 'utf8'),
+  ]);
+  const { version } = JSON.parse(about) as { version: string };
+  const copy = join(tmpdir(), `lockgate-postgres-${process.getuid?.() ?? 0}-${version}-${size}`);
   if (!(await stat(copy).catch(() => null))) {
     const making = `${copy}.${process.pid}`;
     await cp(native, join(making, 'native'), { recursive: true, verbatimSymlinks: true });
