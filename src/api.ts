@@ -6,6 +6,7 @@ import { bootstrapToken } from './access/tokens.ts';
 import { auditHead, fileAuditLog } from './audit/file-log.ts';
 import { systemClock } from './clock.ts';
 import { ChangeWatch } from './collections/change-watch.ts';
+import { findManager } from './collections/managers.ts';
 import type { SourceRecord } from './collections/sources.ts';
 import { aboutOf, type Config } from './config.ts';
 import type { Answer } from './contract/api/index.ts';
@@ -13,14 +14,15 @@ import type { CheckReport } from './contract/connector.ts';
 import type { ContentStore } from './contract/content-store.ts';
 import type { Database } from './contract/database.ts';
 import { describeError } from './contract/errors.ts';
-import { ofWorkersOnly, openDirectories } from './directories.ts';
+import { openDirectories } from './directories.ts';
 import { authenticator } from './http/authenticate.ts';
 import { openHttp } from './http/server.ts';
+import { askedDirectory } from './jobs/asked-directory.ts';
 import type { CrawlQueue } from './jobs/queue.ts';
 import { notesOfManagers } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import type { Log } from './log.ts';
-import { defaultOf } from './secrets/managers.ts';
+import { defaultOf, unknownManager } from './secrets/managers.ts';
 import { openDirectory } from './secrets/open-directory.ts';
 import { openOperations } from './service/operations.ts';
 
@@ -50,7 +52,11 @@ export async function openApi(parts: ApiParts): Promise<FastifyInstance> {
     declared: config.secretManagers,
     audit,
     now: systemClock.now,
-    registered: ofWorkersOnly,
+    // What opens it is a secret, which this process cannot read.
+    registered: async (manager, workspace, actor) => {
+      if (!(await findManager(db, workspace, manager))) throw unknownManager(manager);
+      return askedDirectory(queue, { manager, workspace, actor });
+    },
   });
   const perform = openOperations({
     db,

@@ -1,4 +1,4 @@
-import { SecretManagerError, SecretManagerNotConfiguredError } from './contract/errors.ts';
+import { SecretManagerNotConfiguredError } from './contract/errors.ts';
 import type { AuditLog, SecretDirectory } from './contract/secret-manager.ts';
 import { withDirectoryAudit } from './layers/audited.ts';
 import { assertSecretId } from './secrets/identifier.ts';
@@ -10,7 +10,7 @@ export interface DirectoryParts {
   readonly audit: AuditLog;
   readonly now: () => number;
   /** Opens a manager that a workspace registered. */
-  readonly registered: (name: string, workspace: string) => Promise<SecretDirectory>;
+  readonly registered: (name: string, workspace: string, actor: string) => Promise<SecretDirectory>;
 }
 
 export interface Directories {
@@ -21,15 +21,16 @@ export interface Directories {
 /** The halves of the secret managers that add and list. Nothing that this reaches can read a value. */
 export function openDirectories({ declared, audit, now, registered }: DirectoryParts): Directories {
   const opened = new Map<string, SecretDirectory>();
-  const open = (name: string, workspace: string): SecretDirectory => {
+  const open = (name: string, workspace: string, actor: string): SecretDirectory => {
     if (!declared.default) throw new SecretManagerNotConfiguredError();
     const manager = declaredManager(declared, name, workspace);
-    return manager ? openDirectory(manager.settings, workspace, now) : lazyDirectory(() => registered(name, workspace));
+    if (manager) return openDirectory(manager.settings, workspace, now);
+    return lazyDirectory(() => registered(name, workspace, actor));
   };
   return {
     directory: (manager, workspace, actor) => {
       const key = `${workspace} ${manager}`;
-      const directory = opened.get(key) ?? open(manager, workspace);
+      const directory = opened.get(key) ?? open(manager, workspace, actor);
       // A registered one is looked up each time: it may have been registered, or forgotten, meanwhile.
       if (declaredManager(declared, manager, workspace)) opened.set(key, directory);
       return withCheckedIds(withDirectoryAudit(directory, audit, { manager, workspace, actor }));
@@ -49,13 +50,4 @@ function withCheckedIds(directory: SecretDirectory): SecretDirectory {
     put: async (id, type, credential, metadata) => checked(id, () => directory.put(id, type, credential, metadata)),
     remove: async (id) => checked(id, () => directory.remove(id)),
   };
-}
-
-/** What opens a workspace's own manager is a secret, which this process cannot read. */
-export async function ofWorkersOnly(name: string): Promise<never> {
-  throw new SecretManagerError(
-    'secret_manager_of_workers',
-    `"${name}" is no secret manager of the deployment, and only workers can open those of a workspace.`,
-    'Use the command line where a worker runs: lockgate secrets list --manager <name>',
-  );
 }

@@ -4,6 +4,7 @@ import type { Place } from '../collections/sources.ts';
 import { labelFor } from '../collections/workers.ts';
 import type { Database, Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
+import type { SecretType } from '../contract/secret-manager.ts';
 
 const RUN = 'run';
 const TASK = 'task';
@@ -24,7 +25,17 @@ export type Task =
   | { readonly kind: 'check'; readonly sourceId: string; readonly workspace: string; readonly actor: string }
   | { readonly kind: 'plan'; readonly planId: string }
   /** What is no source yet, and may never be one. */
-  | { readonly kind: 'try' | 'preview'; readonly place: Place; readonly actor: string };
+  | { readonly kind: 'try' | 'preview'; readonly place: Place; readonly actor: string }
+  | SecretsTask;
+
+/** Something with a secret manager that a workspace registered. Neither this nor what comes of it has a value in it. */
+export interface SecretsTask {
+  readonly kind: 'secrets';
+  readonly manager: string;
+  readonly workspace: string;
+  readonly actor: string;
+  readonly wish: { readonly list: SecretType | null } | { readonly describe: string } | { readonly remove: string };
+}
 
 export type TaskResult =
   | { readonly ok: true; readonly value: unknown }
@@ -157,6 +168,7 @@ const OPTIONS = {
 } as const;
 
 function labelOf(db: Database, task: Task): Promise<string | null> | string | null {
+  if (task.kind === 'secrets') return null;
   if ('place' in task) return task.place.workerLabel;
   return labelFor(db, task.kind === 'plan' ? { planId: task.planId } : { sourceId: task.sourceId });
 }

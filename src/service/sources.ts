@@ -146,7 +146,6 @@ export async function settingsOf(
   compileSelection({ include, exclude, maxBytes });
   const { schedule, firstDueAt } = scheduleOf(wish.schedule);
   const reference = parseReference(wish.credentialId, declared, defaultOf(declared));
-  // Only workers can look into a manager that the workspace brought along; that there is one can be seen.
   if (!declared.default) throw new SecretManagerNotConfiguredError();
   const known = declaredManager(declared, reference.manager, caller.workspace);
   if (!known && !(await findManager(db, caller.workspace, reference.manager))) throw unknownManager(reference.manager);
@@ -203,10 +202,11 @@ async function assertCredential(
   const { manager, secretId } = reference;
   const known = declaredManager(declared, manager, workspace);
   const info = await describe().catch((error) => {
-    // A secret of another tool has no description of ours, and only workers can look into a workspace's own manager.
-    const foreign = known ? permitsForeign(known, secretId) : true;
+    // A workspace's own manager may be away, and whoever could look into it: a sync tells.
+    if (!known && error instanceof LockgateError) return null;
+    // A secret of another tool has no description of ours.
+    const foreign = known && permitsForeign(known, secretId);
     if (foreign && (error instanceof CredentialNotFoundError || error instanceof InputError)) return null;
-    if (!known && (error as LockgateError).code === 'secret_manager_of_workers') return null;
     throw error;
   });
   if (!info) return;

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findIn, findInFiles } from '../canary.ts';
+import { VaultServer } from '../servers/vault.ts';
 import { Service } from '../service.ts';
 
 /** What the pages ask of the service, and other people may ask as well. */
@@ -168,4 +169,53 @@ describe('what people ask before and after a sync', () => {
     expect(await call('members.list', {})).toEqual({ oidc: false, items: [] });
     expect(await call('about.get', {})).toMatchObject({ secretManager: 'default', oidc: false });
   }, 60_000);
+
+  test('what lies in a Vault of the workspace is listed, described and removed by a worker, to whom no value is sent', async () => {
+    await using vault = await new VaultServer().listen();
+    vault.policies.set(
+      'all',
+      ['GET', 'POST', 'LIST', 'DELETE'].map((method) => [method, 'secret/'] as const),
+    );
+    const { deployment } = service;
+    const { LOCKGATE_ALLOWED_ENDPOINTS: allowed = '' } = deployment.environment;
+    await service.again({ LOCKGATE_ALLOWED_ENDPOINTS: `${allowed},${vault.endpoint}` });
+    const opener = vault.createToken('all');
+    await call('managers.register', { name: 'ours', url: vault.endpoint, opener });
+    expect((await call('secrets.list', { manager: 'ours' })).items).toEqual([]);
+    deployment.s3.put('docs', 'ours/a.txt', 'text');
+    const credential = deployment.credential();
+    await expect(
+      call('secrets.put', { id: 'kept-there', type: 's3', credential, manager: 'ours' }),
+    ).rejects.toMatchObject({ code: 'secret_manager_of_workers' });
+    const put = ['secrets', 'put', 'kept-there', '--type', 's3', '--manager', 'ours'];
+    expect((await deployment.start(put, JSON.stringify(credential)).ended).code).toBe(0);
+    expect((await call('secrets.list', { manager: 'ours' })).items).toMatchObject([
+      { id: 'kept-there', connectorType: 's3' },
+    ]);
+    expect((await call('secrets.list', { manager: 'ours', type: 'gcs' })).items).toEqual([]);
+    await expect(call('secrets.describe', { id: 'not-there', manager: 'ours' })).rejects.toMatchObject({
+      code: 'credential_not_found',
+    });
+    await expect(call('secrets.list', { manager: 'nobodys' })).rejects.toMatchObject({
+      code: 'secret_manager_unknown',
+    });
+    const place = { collection: 'from-ours', credentialId: 'ours:kept-there' };
+    await call('collections.create', { name: place.collection });
+    await expect(call('sources.create', { ...place, connectorType: 'gcs', path: 'gs://docs' })).rejects.toMatchObject({
+      code: 'credential_wrong_type',
+    });
+    const { id } = await call('sources.create', { ...place, connectorType: 's3', path: 's3://docs/ours' });
+    expect(await synced(id)).toMatchObject({ state: 'completed', added: 1 });
+    const described = await call('secrets.describe', { id: 'kept-there', manager: 'ours' });
+    expect(described).toMatchObject({ versions: [{ version: '1' }], sources: [{ id }] });
+    await expect(call('secrets.remove', { id: 'kept-there', manager: 'ours' })).rejects.toMatchObject({
+      code: 'credential_in_use',
+    });
+    await call('sources.remove', { id, documents: 'remove' });
+    await call('secrets.remove', { id: 'kept-there', manager: 'ours' });
+    expect((await call('secrets.list', { manager: 'ours' })).items).toEqual([]);
+    const values = [opener, deployment.secretAccessKey];
+    expect(findIn(Buffer.from(await deployment.everyRow()), values)).toEqual([]);
+    expect(findIn(Buffer.from(service.said.join('')), values)).toEqual([]);
+  }, 90_000);
 });
