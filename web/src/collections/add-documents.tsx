@@ -7,6 +7,7 @@ import { Page, To } from '../parts/page.tsx';
 import { collectionPath } from '../parts/paths.ts';
 import { Section } from '../parts/section.tsx';
 import { Asked, Refusal } from '../parts/states.tsx';
+import { ManagerChoice } from '../secrets/manager-choice.tsx';
 import { examplePath } from '../secrets/secret-form.tsx';
 import { FilterFields, globsOf, maxBytesOf, NO_FILTERS } from './filters.tsx';
 import { Preview } from './preview.tsx';
@@ -117,9 +118,23 @@ interface CredentialChoiceProps {
   readonly onChange: (id: string) => void;
 }
 
+function CredentialChoice(props: CredentialChoiceProps) {
+  const [manager, setManager] = useState('');
+  const choose = (name: string) => {
+    setManager(name);
+    props.onChange('');
+  };
+  return (
+    <>
+      <ManagerChoice value={manager} onChange={choose} />
+      <CredentialOf key={manager} {...props} manager={manager} />
+    </>
+  );
+}
+
 /** Only credentials that fit: of the type, and not bound to other collections. */
-function CredentialChoice({ collection, type, value, onChange }: CredentialChoiceProps) {
-  const secrets = useAnswer('secrets.list', { type });
+function CredentialOf({ collection, type, value, onChange, manager }: CredentialChoiceProps & { manager: string }) {
+  const secrets = useAnswer('secrets.list', { type, ...(manager ? { manager } : {}) });
   return (
     <Asked of={secrets}>
       {({ items }) => {
@@ -135,7 +150,10 @@ function CredentialChoice({ collection, type, value, onChange }: CredentialChoic
             withAsterisk
             value={value}
             onChange={(event) => onChange(event.currentTarget.value)}
-            data={[{ value: '', label: 'Choose one' }, ...fitting.map(({ id }) => ({ value: id, label: id }))]}
+            data={[
+              { value: '', label: 'Choose one' },
+              ...fitting.map(({ id }) => ({ value: manager ? `${manager}:${id}` : id, label: id })),
+            ]}
           />
         );
       }}

@@ -3,7 +3,7 @@ import { IconDots } from '@tabler/icons-react';
 import { Link, useLocation } from 'wouter';
 import { type Answer, tellDone, useAnswer, useOperation } from '../api.ts';
 import { useMay } from '../me.tsx';
-import { bytes, count, plural } from '../parts/amounts.tsx';
+import { bytes, plural } from '../parts/amounts.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Page } from '../parts/page.tsx';
 import { collectionPath } from '../parts/paths.ts';
@@ -36,7 +36,7 @@ export function CollectionPage({ name, tab }: { name: string; tab: string }) {
       above={ABOVE}
       about={
         found &&
-        `${plural(found.documents, 'document')}, ${bytes(found.bytes)}, ${count(found.lastChange)} changes so far`
+        `${plural(found.documents, 'document')}, ${bytes(found.bytes)}, ${plural(found.lastChange, 'change')} so far`
       }
       actions={
         may && (

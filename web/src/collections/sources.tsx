@@ -11,6 +11,7 @@ import { Confirm } from '../parts/confirm.tsx';
 import { To } from '../parts/page.tsx';
 import { collectionPath, secretPath } from '../parts/paths.ts';
 import { Empty } from '../parts/states.tsx';
+import { useManagers } from '../secrets/manager-choice.tsx';
 import { Report } from '../secrets/secret-form.tsx';
 import { EditSchedule } from './edit-schedule.tsx';
 
@@ -43,6 +44,7 @@ export function Sources({ collection, sources }: { collection: string; sources: 
 
 function SourceCard({ source }: { source: Source }) {
   const may = useMay('edit');
+  const manager = useManagers().find((each) => each.name === source.credentialManager && !each.default)?.name ?? '';
   const [report, setReport] = useState<Answer<'sources.check'> | null>(null);
   return (
     <Card withBorder>
@@ -54,7 +56,8 @@ function SourceCard({ source }: { source: Source }) {
             </Text>
             <Text size="sm" c="dimmed">
               {typeName(source.connectorType)} with{' '}
-              <To href={secretPath(source.credentialId)}>{source.credentialId}</To>
+              <To href={secretPath(source.credentialId, manager)}>{source.credentialId}</To>
+              {manager && ` in ${manager}`}
             </Text>
           </Stack>
           <Group gap="xs">

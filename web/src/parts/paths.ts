@@ -11,6 +11,11 @@ export function collectionPath(name: string, tab = ''): string {
   return `/collections/${encodeURIComponent(name)}${tab ? `/${tab}` : ''}`;
 }
 
-export function secretPath(id: string): string {
-  return `/secrets/${encodeURIComponent(id)}`;
+/** Without a manager: in the default one. */
+export function secretPath(id: string, manager = ''): string {
+  return `/secrets/${encodeURIComponent(id)}${managerSearch(manager)}`;
+}
+
+export function managerSearch(manager: string): string {
+  return manager ? `?manager=${encodeURIComponent(manager)}` : '';
 }

@@ -5,6 +5,7 @@ import { typeName } from '../parts/badges.tsx';
 import { Asked, Refusal } from '../parts/states.tsx';
 import { CredentialFields } from './credential-fields.tsx';
 import { credentialOf, fieldsOf, kindsOf, type Schema, type Values } from './fields.ts';
+import { ManagerChoice } from './manager-choice.tsx';
 
 type Connector = Answer<'connectors.list'>['items'][number];
 
@@ -76,7 +77,7 @@ function Form({ known, onSaved, connectors }: SecretFormProps & { connectors: re
     <form onSubmit={(event) => save(event).catch(() => undefined)} autoComplete="off">
       <Stack>
         <Name known={known !== undefined} {...{ connectors, type, choose, id, setId }} />
-        {!known && <ManagerChoice value={manager} onChange={setManager} />}
+        {!known && <ManagerChoice writable value={manager} onChange={setManager} />}
         <CredentialFields
           type={type}
           schema={schema}
@@ -160,23 +161,6 @@ function Bounds({ type, ends, setEnds, paths, setPaths }: BoundsProps) {
         onChange={(event) => setPaths(event.currentTarget.value)}
       />
     </>
-  );
-}
-
-function ManagerChoice({ value, onChange }: { value: string; onChange: (name: string) => void }) {
-  const managers = useAnswer('managers.list', {});
-  const names = managers.data?.items.filter((each) => each.of === 'deployment') ?? [];
-  if (names.length < 2) return null;
-  return (
-    <NativeSelect
-      label="Secret manager"
-      value={value}
-      onChange={(event) => onChange(event.currentTarget.value)}
-      data={[
-        { value: '', label: 'the default one' },
-        ...names.map(({ name, backend }) => ({ value: name, label: `${name} (${backend})` })),
-      ]}
-    />
   );
 }
 

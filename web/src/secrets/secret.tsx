@@ -1,6 +1,6 @@
 import { Button, Drawer, List, Stack, Text, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useLocation } from 'wouter';
+import { useLocation, useSearch } from 'wouter';
 import { type Answer, tellDone, useAnswer, useOperation } from '../api.ts';
 import { useMay } from '../me.tsx';
 import { plural, When } from '../parts/amounts.tsx';
@@ -8,35 +8,38 @@ import { Ends, typeName } from '../parts/badges.tsx';
 import { PATH } from '../parts/columns.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Page, To } from '../parts/page.tsx';
-import { collectionPath } from '../parts/paths.ts';
+import { collectionPath, managerSearch } from '../parts/paths.ts';
 import { Facts, Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
+import { useManagers } from './manager-choice.tsx';
 import { SecretForm } from './secret-form.tsx';
 import { newest } from './secrets.tsx';
 
 type Secret = Answer<'secrets.describe'>;
-const ABOVE = [{ title: 'Secret manager', href: '/secrets' }];
 const SYNCED: readonly string[] = ['s3', 'gcs', 'azure', 'sharepoint'];
 
 export function SecretPage({ id }: { id: string }) {
-  const secret = useAnswer('secrets.describe', { id });
+  const manager = new URLSearchParams(useSearch()).get('manager') ?? '';
+  const secret = useAnswer('secrets.describe', { id, ...(manager ? { manager } : {}) });
+  const above = [{ title: 'Secret manager', href: `/secrets${managerSearch(manager)}` }];
   return (
-    <Page title={id} above={ABOVE} actions={secret.data && <Actions secret={secret.data} />}>
+    <Page title={id} above={above} actions={secret.data && <Actions secret={secret.data} manager={manager} />}>
       <Asked of={secret}>{(found) => <Described secret={found} />}</Asked>
     </Page>
   );
 }
 
-function Actions({ secret }: { secret: Secret }) {
+function Actions({ secret, manager }: { secret: Secret; manager: string }) {
   const { id, connectorType, sources } = secret;
   const may = useMay('secrets');
   const [opened, { open, close }] = useDisclosure();
   const [, go] = useLocation();
   const remove = useOperation('secrets.remove');
+  const of = useManagers().find((each) => each.name === manager)?.of ?? 'deployment';
   if (!may) return null;
   return (
     <>
-      {SYNCED.includes(connectorType) && <Button onClick={open}>New version</Button>}
+      {SYNCED.includes(connectorType) && of === 'deployment' && <Button onClick={open}>New version</Button>}
       <Confirm
         title={`Remove ${id}?`}
         does={sources.length > 0 ? 'Remove it all the same' : 'Remove it'}
@@ -46,9 +49,9 @@ function Actions({ secret }: { secret: Secret }) {
           </Button>
         )}
         onConfirm={async () => {
-          await remove.mutateAsync({ id, force: sources.length > 0 });
+          await remove.mutateAsync({ id, force: sources.length > 0, ...(manager ? { manager } : {}) });
           tellDone(`${id} is removed, with all its versions.`);
-          go('/secrets');
+          go(`/secrets${managerSearch(manager)}`);
         }}
       >
         {sources.length === 0 ? (
@@ -67,7 +70,7 @@ function Actions({ secret }: { secret: Secret }) {
         )}
       </Confirm>
       <Drawer opened={opened} onClose={close} title={`New version of ${id}`} position="right" size="lg">
-        <SecretForm known={{ id, type: connectorType as 's3' }} onSaved={close} />
+        <SecretForm known={{ id, type: connectorType as 's3', manager }} onSaved={close} />
       </Drawer>
     </>
   );

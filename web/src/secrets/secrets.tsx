@@ -7,18 +7,20 @@ import { useMay } from '../me.tsx';
 import { plural, When } from '../parts/amounts.tsx';
 import { Ends, typeName } from '../parts/badges.tsx';
 import { Page, To } from '../parts/page.tsx';
-import { secretPath } from '../parts/paths.ts';
+import { managerSearch, secretPath } from '../parts/paths.ts';
 import { Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
+import { ManagerChoice, useManagers } from './manager-choice.tsx';
 import { SecretForm } from './secret-form.tsx';
 
 const CONNECTORS: readonly string[] = ['s3', 'gcs', 'azure', 'sharepoint'];
 
 export function Secrets() {
-  const secrets = useAnswer('secrets.list', {});
   const [, go] = useLocation();
   const may = useMay('secrets');
-  const open = useSearch().startsWith('new');
+  const search = new URLSearchParams(useSearch());
+  const manager = search.get('manager') ?? '';
+  const back = `/secrets${managerSearch(manager)}`;
   const add = may && <Button onClick={() => go('/secrets?new')}>New secret</Button>;
   return (
     <Page
@@ -26,11 +28,28 @@ export function Secrets() {
       about="Credentials are taken in here and used by workers at sync time. Nothing shows one again: no page, no answer, no log."
       actions={add}
     >
-      <Asked of={secrets}>{({ items }) => (items.length === 0 ? <None add={add} /> : <List items={items} />)}</Asked>
-      <Drawer opened={open && may} onClose={() => go('/secrets')} title="New secret" position="right" size="lg">
-        <SecretForm onSaved={() => go('/secrets')} />
+      <ManagerChoice value={manager} onChange={(name) => go(`/secrets${managerSearch(name)}`)} />
+      <Kept key={manager} manager={manager} add={add} />
+      <Drawer opened={search.has('new') && may} onClose={() => go(back)} title="New secret" position="right" size="lg">
+        <SecretForm onSaved={() => go(back)} />
       </Drawer>
     </Page>
+  );
+}
+
+function Kept({ manager, add }: { manager: string; add: React.ReactNode }) {
+  const secrets = useAnswer('secrets.list', manager ? { manager } : {});
+  const nothing = manager ? (
+    <Empty title={`No credential in ${manager} yet`}>
+      Put one there yourself, or by the command line where a worker runs.
+    </Empty>
+  ) : (
+    <None add={add} />
+  );
+  return (
+    <Asked of={secrets}>
+      {({ items }) => (items.length === 0 ? nothing : <List items={items} manager={manager} />)}
+    </Asked>
   );
 }
 
@@ -43,15 +62,18 @@ function None({ add }: { add: React.ReactNode }) {
   );
 }
 
-function List({ items }: { items: readonly Secret[] }) {
+function List({ items, manager }: { items: readonly Secret[]; manager: string }) {
   const [type, setType] = useState('all');
   const sources = useAnswer('sources.list', {});
-  const users = (id: string) => (sources.data?.items ?? []).filter((each) => each.credentialId === id).length;
+  const others = useManagers().filter((each) => !each.default);
+  const isHere = (name: string) => (manager ? name === manager : others.every((each) => each.name !== name));
+  const users = (id: string) =>
+    (sources.data?.items ?? []).filter((each) => each.credentialId === id && isHere(each.credentialManager)).length;
   const types = CONNECTORS.filter((each) => items.some(({ connectorType }) => connectorType === each));
   const shown = items.filter(({ connectorType }) =>
     type === 'all' ? true : type === 'other' ? !CONNECTORS.includes(connectorType) : connectorType === type,
   );
-  const others = items.some(({ connectorType }) => !CONNECTORS.includes(connectorType));
+  const hasOther = items.some(({ connectorType }) => !CONNECTORS.includes(connectorType));
   return (
     <>
       <Group>
@@ -62,7 +84,7 @@ function List({ items }: { items: readonly Secret[] }) {
           data={[
             { value: 'all', label: 'All' },
             ...types.map((value) => ({ value, label: typeName(value) })),
-            ...(others ? [{ value: 'other', label: 'Other' }] : []),
+            ...(hasOther ? [{ value: 'other', label: 'Other' }] : []),
           ]}
         />
         <Text size="sm" c="dimmed">
@@ -74,7 +96,7 @@ function List({ items }: { items: readonly Secret[] }) {
         rows={shown}
         keyOf={({ id }) => id}
         columns={[
-          { title: 'Credential ID', cell: ({ id }) => <To href={secretPath(id)}>{id}</To> },
+          { title: 'Credential ID', cell: ({ id }) => <To href={secretPath(id, manager)}>{id}</To> },
           { title: 'Type', cell: ({ connectorType }) => typeName(connectorType) },
           { title: 'Versions', cell: ({ versions }) => versions?.length ?? 'not told', number: true },
           { title: 'Newest', cell: (secret) => <When time={newest(secret)} none="not told" /> },
