@@ -15,12 +15,7 @@ import {
 } from '../collections/sources.ts';
 import type { Input } from '../contract/api/index.ts';
 import type { ConnectorType } from '../contract/connector.ts';
-import {
-  CredentialNotFoundError,
-  InputError,
-  LockgateError,
-  SecretManagerNotConfiguredError,
-} from '../contract/errors.ts';
+import { InputError, LockgateError, SecretManagerNotConfiguredError } from '../contract/errors.ts';
 import { intervalOf, nextDueTime, parseCron, parseInterval } from '../jobs/due-time.ts';
 import { locate } from '../jobs/open-source.ts';
 import { assertScope } from '../jobs/scope.ts';
@@ -202,11 +197,12 @@ async function assertCredential(
   const { manager, secretId } = reference;
   const known = declaredManager(declared, manager, workspace);
   const info = await describe().catch((error) => {
-    // A workspace's own manager may be away, and whoever could look into it: a sync tells.
-    if (!known && error instanceof LockgateError) return null;
+    const { code } = error as LockgateError;
+    // Only workers can look into a workspace's own manager, and none may run now.
+    if (!known && code === 'no_worker') return null;
     // A secret of another tool has no description of ours.
-    const foreign = known && permitsForeign(known, secretId);
-    if (foreign && (error instanceof CredentialNotFoundError || error instanceof InputError)) return null;
+    const foreign = known ? permitsForeign(known, secretId) : true;
+    if (foreign && (code === 'credential_not_found' || error instanceof InputError)) return null;
     throw error;
   });
   if (!info) return;
