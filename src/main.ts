@@ -94,10 +94,8 @@ export function openApp(foundation: Foundation): App {
     namesOf: (manager) => namesOf(config.secretManagers, manager),
     noteManager: (action, manager, work) =>
       notesOfManagers(audit)({ actor, workspace: config.workspace }, action, manager, work),
-    doTask: async (task, signal) => {
-      const { directory } = credentials;
-      return doTask({ db: await database(), sourceParts, worker, directory }, task, signal);
-    },
+    doTask: async (task, signal) =>
+      doTask({ db: await database(), sourceParts, worker, directory: credentials.directory }, task, signal),
     deliver: async (webhookId, signal) => {
       const parts = { db: await database(), reader: credentials.reader, egress, now: systemClock.now };
       await deliver({ ...parts, actor: `worker ${worker}` }, webhookId, signal);

@@ -94,8 +94,14 @@ export class Deployment implements AsyncDisposable {
     return JSON.parse(answer.stdout) as T;
   }
 
-  async putSecret(id = 'my-creds', credential: unknown = this.credential(), type = 's3'): Promise<void> {
-    const answer = await this.start(['secrets', 'put', id, '--type', type], JSON.stringify(credential)).ended;
+  async putSecret(
+    id = 'my-creds',
+    credential: unknown = this.credential(),
+    type = 's3',
+    ...more: string[]
+  ): Promise<void> {
+    const words = ['secrets', 'put', id, '--type', type, ...more];
+    const answer = await this.start(words, JSON.stringify(credential)).ended;
     if (answer.code !== 0) throw new Error(answer.stderr);
   }
 

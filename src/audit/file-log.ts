@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LockgateError } from '../contract/errors.ts';
 import type { AuditEvent } from '../contract/secret-manager.ts';
@@ -57,38 +57,37 @@ async function append({ file, keyFile, fullBytes = FULL_BYTES }: AuditFiles, eve
   const key = await readOrMakeKey(keyFile);
   const giveBack = await takeTurn(join(dirname(file), 'turns'), APPEND_TIMEOUT_MS);
   try {
-    let { size, torn, after } = await endOf(file);
-    if (size >= fullBytes) {
-      // Where the new file goes on.
-      await writeHead(file, after);
-      await setAside(file, after.seq);
-      ({ torn, after } = await endOf(file));
-    }
+    await setAsideIfFull(file, fullBytes);
+    await using log = await open(file, 'a+', 0o600);
+    const { torn, after } = await endOf(log, file);
     const { line, head } = sealLine(event, after, key);
-    const log = await open(file, 'a', 0o600);
-    try {
-      await log.write(`${torn ? '\n' : ''}${line}\n`);
-      await log.datasync();
-    } finally {
-      await log.close();
-    }
+    await log.write(`${torn ? '\n' : ''}${line}\n`);
+    await log.datasync();
     await writeHead(file, head);
   } finally {
     await giveBack();
   }
 }
 
+async function setAsideIfFull(file: string, fullBytes: number): Promise<void> {
+  const size = await stat(file).then(
+    (found) => found.size,
+    () => 0,
+  );
+  if (size < fullBytes) return;
+  await using log = await open(file, 'r');
+  const { after } = await endOf(log, file);
+  // Where the new file goes on.
+  await writeHead(file, after);
+  await setAside(file, after.seq);
+}
+
 /** What the next line follows, and whether the last one is only half there. */
-async function endOf(file: string): Promise<{ size: number; torn: boolean; after: Head }> {
-  const log = await open(file, 'a+', 0o600);
-  try {
-    const tail = await readTail(log);
-    const noted = await readHead(file);
-    // The log that was cut goes on where it once was, so that the gap shows.
-    return { size: tail.size, torn: tail.torn, after: noted.seq > tail.head.seq ? noted : tail.head };
-  } finally {
-    await log.close();
-  }
+async function endOf(log: FileHandle, file: string): Promise<{ torn: boolean; after: Head }> {
+  const tail = await readTail(log);
+  const noted = await readHead(file);
+  // The log that was cut goes on where it once was, so that the gap shows.
+  return { torn: tail.torn, after: noted.seq > tail.head.seq ? noted : tail.head };
 }
 
 /** How far the log has come. */
@@ -115,15 +114,14 @@ export async function verifyAuditLog(
   return verifyChain(readAuditLines(file), key, [await readHead(file), ...noted], behind);
 }
 
-async function readTail(log: FileHandle): Promise<{ size: number; head: Head; torn: boolean }> {
+async function readTail(log: FileHandle): Promise<{ head: Head; torn: boolean }> {
   const { size } = await log.stat();
   const length = Math.min(size, TAIL_BYTES);
   const { buffer } = await log.read(Buffer.alloc(length), 0, length, size - length);
   const text = buffer.toString('utf8');
   const lines = text.split('\n').slice(0, -1);
   const place = lines.map(placeOf).findLast((each) => each !== null);
-  const head = place ? { seq: place.seq, mac: place.mac } : GENESIS;
-  return { size, head, torn: text !== '' && !text.endsWith('\n') };
+  return { head: place ? { seq: place.seq, mac: place.mac } : GENESIS, torn: text !== '' && !text.endsWith('\n') };
 }
 
 async function readHead(file: string): Promise<Head> {

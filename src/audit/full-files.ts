@@ -1,7 +1,5 @@
-import { createReadStream } from 'node:fs';
 import { type FileHandle, link, open, readdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { LockgateError } from '../contract/errors.ts';
 
 /** So that the names stand in the order of the log. */
@@ -22,30 +20,20 @@ export async function setAside(file: string, last: number): Promise<void> {
     if (mine.ino !== there.ino) return;
   }
   await unlink(file);
-  const folder = await open(dirname(file));
-  await folder.sync().finally(() => folder.close());
+  await using folder = await open(dirname(file));
+  await folder.sync();
 }
 
 /** Every line of all its files as it stands; none when there is no log yet. What is written meanwhile may be in it or not. */
 export async function* readAuditLines(file: string): AsyncIterable<string> {
-  const current = await opened(file);
-  try {
-    const mine = (await current?.stat())?.ino;
-    // What is set aside from here on is still the current one to us.
-    for (const full of await fullFiles(file)) {
-      const log = await opened(full);
-      const isMine = (await log?.stat())?.ino === mine;
-      await log?.close();
-      if (log && !isMine) yield* linesOf(createReadStream(full));
-    }
-    if (current) yield* linesOf(current.createReadStream({ autoClose: false }));
-  } finally {
-    await current?.close();
+  await using current = await opened(file);
+  const mine = (await current?.stat())?.ino;
+  for (const name of await fullFiles(file)) {
+    await using full = await opened(name);
+    // What has been set aside since is still the current one to us.
+    if (full && (await full.stat()).ino !== mine) yield* full.readLines({ autoClose: false });
   }
-}
-
-function linesOf(input: NodeJS.ReadableStream): AsyncIterable<string> {
-  return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  if (current) yield* current.readLines({ autoClose: false });
 }
 
 /** The oldest first. */

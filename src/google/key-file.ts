@@ -7,7 +7,7 @@ const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 const TOKEN_TIMEOUT_MS = 20_000;
 /** Of the codes of gRPC: https://grpc.io/docs/guides/status-codes/ */
 const UNAVAILABLE = 14;
-const UNAUTHENTICATED = 16;
+export const UNAUTHENTICATED = 16;
 
 /**
  * A client with the deployment's own key file, for a variable that names it. The library's own ignores token_uri. The file is

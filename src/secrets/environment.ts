@@ -31,6 +31,12 @@ export function namingIn(environment: Environment): Naming {
   );
 }
 
+/** Null: the variable is not set. */
+export function pathIn(environment: Environment, name: string): string | null {
+  const path = environment[name];
+  return path ? resolve(path) : null;
+}
+
 export function managerEndpoint(environment: Environment, name: string): string | null {
   const endpoint = environment[name];
   if (!endpoint) return null;

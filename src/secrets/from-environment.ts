@@ -3,7 +3,7 @@ import { ConfigError } from '../contract/errors.ts';
 import type { AwsSettings } from './aws/settings.ts';
 import type { KeyVaultSettings } from './azure-key-vault/settings.ts';
 import { type EnvSecret, findEnvSecrets } from './env/names.ts';
-import { type Environment, managerEndpoint, namingIn } from './environment.ts';
+import { type Environment, managerEndpoint, namingIn, pathIn } from './environment.ts';
 import type { GcpSettings } from './gcp/settings.ts';
 import type { KubernetesSettings } from './kubernetes/settings.ts';
 import type { Backend, ManagerSettings } from './managers.ts';
@@ -43,9 +43,7 @@ function gcp(environment: Environment): GcpSettings {
     );
   }
   const endpoint = managerEndpoint(environment, 'LOCKGATE_GCP_ENDPOINT');
-  const credentialsFile = environment.LOCKGATE_GCP_CREDENTIALS_FILE
-    ? resolve(environment.LOCKGATE_GCP_CREDENTIALS_FILE)
-    : null;
+  const credentialsFile = pathIn(environment, 'LOCKGATE_GCP_CREDENTIALS_FILE');
   return { backend: 'gcp', project, location, ...namingIn(environment), endpoint, credentialsFile };
 }
 

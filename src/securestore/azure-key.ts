@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { CryptographyClient, KeyClient, type KeyVaultKey } from '@azure/keyvault-keys';
 import { LockgateError } from '../contract/errors.ts';
 import { accessTo } from '../secrets/azure-key-vault/client.ts';
+import { isUnidentified } from '../secrets/azure-key-vault/errors.ts';
 import { type KeyEncryptionKey, refused, tampered, unavailable } from './seal.ts';
 
 const ALGORITHM = 'RSA-OAEP-256';
@@ -25,10 +26,11 @@ export function azureKey({ vault, name }: AzureKey): KeyEncryptionKey {
   const versions = new Map<string, CryptographyClient>();
   /** Nothing but its name is given: the SDK refuses to open with a version that has expired, which the vault does. */
   const opener = (version: string): CryptographyClient => {
+    const known = versions.get(version);
+    if (known) return known;
     const properties = { name, version, vaultUrl: vault } as KeyVaultKey['properties'];
-    const client =
-      versions.get(version) ??
-      new CryptographyClient({ id: `${vault}/keys/${name}/${version}`, name, properties }, credential, options);
+    const key = { id: `${vault}/keys/${name}/${version}`, name, properties };
+    const client = new CryptographyClient(key, credential, options);
     versions.set(version, client);
     return client;
   };
@@ -67,13 +69,10 @@ function hashOf(context: string): Buffer {
 /** Of the SDK's error only its name and its status are looked at. */
 function errorFor(error: unknown, what: 'keys/wrapKey' | 'keys/unwrapKey'): LockgateError {
   if (error instanceof LockgateError) return error;
-  const { name = '', statusCode } = error as { name?: string; statusCode?: number };
+  const { name, statusCode } = error as { name?: string; statusCode?: number };
   if (statusCode === 400 && what === 'keys/unwrapKey') return tampered();
-  const isUnknown = /^(AuthenticationRequired|CredentialUnavailable|AggregateAuthentication|Authentication)Error$/.test(
-    name,
-  );
-  if (isUnknown || (statusCode !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 429))
-    return refused(what);
+  if (isUnidentified(error)) return refused(what);
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 429) return refused(what);
   // The SDK itself refuses to wrap with a key that has expired or is not for that.
   if (name === 'Error' && statusCode === undefined) return refused(what);
   return unavailable('Azure Key Vault');

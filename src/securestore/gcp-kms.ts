@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Crc32c } from '@aws-sdk/checksums/crc';
 import { ConfigError } from '../contract/errors.ts';
-import { tokensOf } from '../google/key-file.ts';
+import { tokensOf, UNAUTHENTICATED } from '../google/key-file.ts';
 import { type KeyEncryptionKey, refused, tampered, unavailable } from './seal.ts';
 
 const SERVICE = 'Google Cloud KMS';
@@ -9,8 +9,6 @@ const ORIGIN = 'https://cloudkms.googleapis.com';
 const TIMEOUT_MS = 20_000;
 const MAX_ATTEMPTS = 3;
 const WAIT_MS = 200;
-/** "Unauthenticated" among the codes of gRPC, as the key file's client has it. */
-const UNAUTHENTICATED = 16;
 
 export interface GcpKey {
   /** `projects/P/locations/L/keyRings/R/cryptoKeys/K` */

@@ -13,6 +13,10 @@ export interface KeySettings {
   readonly retained: readonly KeySource[];
 }
 
+function checkOf({ id }: KeyEncryptionKey): string {
+  return `check ${id}`;
+}
+
 /** The keys of a store, once they could be had and are the right ones; until then the store is sealed. */
 export class Keyring {
   readonly #db: Database;
@@ -83,7 +87,7 @@ export class Keyring {
 
   /** A key that has been used here before must open what it wrapped then. */
   async #check(key: KeyEncryptionKey): Promise<void> {
-    const context = `check ${key.id}`;
+    const context = checkOf(key);
     const [known] = await this.#db.query<{ wrapped: Buffer }>(
       'select wrapped from securestore.key_check where kek = $1',
       [key.id],
@@ -112,7 +116,7 @@ export class Keyring {
   /** What the active key must be able to open is wrapped by the version that it has now. */
   async renewCheck(): Promise<void> {
     const { active } = this;
-    const wrapped = await active.wrap(KNOWN, `check ${active.id}`);
+    const wrapped = await active.wrap(KNOWN, checkOf(active));
     await this.#db.query('update securestore.key_check set wrapped = $2 where kek = $1', [active.id, wrapped]);
   }
 

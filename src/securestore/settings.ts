@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import type { AuditFiles } from '../audit/file-log.ts';
 import { ConfigError } from '../contract/errors.ts';
 import { Secret } from '../contract/secret.ts';
-import { type Environment, managerEndpoint } from '../secrets/environment.ts';
+import { type Environment, managerEndpoint, pathIn } from '../secrets/environment.ts';
 import { readVault } from '../secrets/vault/from-environment.ts';
 import type { KeySettings } from './keyring.ts';
 import type { KeySource } from './keys.ts';
@@ -73,7 +73,7 @@ export function settingsIn(environment: Environment): SecureStoreSettings {
   };
 }
 
-const GCP_KEY = /^(projects\/[\w.:-]+\/locations\/[\w-]+\/keyRings\/[\w-]+\/cryptoKeys\/[\w-]+)$/;
+const GCP_KEY = /^projects\/[\w.:-]+\/locations\/[\w-]+\/keyRings\/[\w-]+\/cryptoKeys\/[\w-]+$/;
 const AZURE_KEY = /^(https:\/\/[A-Za-z0-9.:-]+)\/keys\/([0-9A-Za-z-]{1,127})\/?$/;
 
 /** `file:/path`, `aws-kms:KEY@region`, `gcp-kms:NAME`, `azure-key-vault:URL`, `vault-transit:KEY`. */
@@ -81,14 +81,13 @@ function keySource(text: string, environment: Environment): KeySource {
   const [, kind, name = ''] = /^(file|aws-kms|gcp-kms|azure-key-vault|vault-transit):(.+)$/.exec(text) ?? [];
   if (kind === 'file') return { kind, path: resolve(name) };
   if (kind === 'vault-transit') return { kind, key: name, vault: readVault(environment) };
-  const endpoint = managerEndpoint(environment, 'LOCKGATE_SECURESTORE_KMS_ENDPOINT');
+  const endpoint = () => managerEndpoint(environment, 'LOCKGATE_SECURESTORE_KMS_ENDPOINT');
   const at = name.lastIndexOf('@');
   if (kind === 'aws-kms' && at > 0) {
-    return { kind, keyId: name.slice(0, at), region: name.slice(at + 1), endpoint };
+    return { kind, keyId: name.slice(0, at), region: name.slice(at + 1), endpoint: endpoint() };
   }
   if (kind === 'gcp-kms' && GCP_KEY.test(name)) {
-    const file = environment.LOCKGATE_GCP_CREDENTIALS_FILE;
-    return { kind, name, endpoint, credentialsFile: file ? resolve(file) : null };
+    return { kind, name, endpoint: endpoint(), credentialsFile: pathIn(environment, 'LOCKGATE_GCP_CREDENTIALS_FILE') };
   }
   const [, vault, key] = AZURE_KEY.exec(name) ?? [];
   if (kind === 'azure-key-vault' && vault && key) return { kind, vault: new URL(vault).origin, name: key };

@@ -45,6 +45,23 @@ function appender(name: string): ChildProcess & { appended: string[] } {
   return Object.assign(child, { appended });
 }
 
+/** Three times three processes append until they are killed, wherever they are. Returns what was durable. */
+async function appendAndKill(meanwhile: () => Promise<unknown>): Promise<string[]> {
+  const durable: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    const children = [0, 1, 2].map((i) => appender(`p${round}${i}`));
+    const closed = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
+    try {
+      await meanwhile();
+    } finally {
+      for (const child of children) child.kill('SIGKILL');
+      await Promise.all(closed);
+    }
+    for (const child of children) durable.push(...child.appended);
+  }
+  return durable;
+}
+
 describe('the audit log', () => {
   test('finds an edit, a removal, a reordering, an insertion and a truncation, each in every place', async () => {
     for (let i = 0; i < 6; i++) await append(`secret-${i}`);
@@ -90,15 +107,7 @@ describe('the audit log', () => {
   });
 
   test('several processes write one chain, also when some are killed in the middle of a line', async () => {
-    const durable: string[] = [];
-    for (let round = 0; round < 3; round++) {
-      const children = [0, 1, 2].map((i) => appender(`p${round}${i}`));
-      const closed = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
-      await wait(900);
-      for (const child of children) child.kill('SIGKILL');
-      await Promise.all(closed);
-      for (const child of children) durable.push(...child.appended);
-    }
+    const durable = await appendAndKill(() => wait(900));
     await writeFile(files.file, `${await readFile(files.file, 'utf8')}{"seq":99999,"prev":"half a li`);
     await append('the last');
     const { problems, torn, head } = await verifyAuditLog(files, []);
@@ -165,18 +174,12 @@ describe('an audit log of several files', () => {
   });
 
   test('stays one chain while several processes write it and are killed, and readers see no gap', async () => {
-    const durable: string[] = [];
-    for (let round = 0; round < 3; round++) {
-      const children = [0, 1, 2].map((i) => appender(`p${round}${i}`));
-      const closed = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
+    const durable = await appendAndKill(async () => {
       for (const until = Date.now() + 1200; Date.now() < until; ) {
         const seen = (await Array.fromAsync(readAuditLines(files.file))).flatMap((line) => placeOf(line)?.seq ?? []);
         expect(seen).toEqual(upTo(seen.length));
       }
-      for (const child of children) child.kill('SIGKILL');
-      await Promise.all(closed);
-      for (const child of children) durable.push(...child.appended);
-    }
+    });
     await append('the last');
     expect((await verifyAuditLog(files, [])).problems).toEqual([]);
     const written = (await Array.fromAsync(readAuditLines(files.file))).join('\n');

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findIn, findInFiles } from '../canary.ts';
-import { VaultServer } from '../servers/vault.ts';
+import { bringVault } from '../own-vault.ts';
 import { Service } from '../service.ts';
 
 /** What the pages ask of the service, and other people may ask as well. */
@@ -171,24 +171,16 @@ describe('what people ask before and after a sync', () => {
   }, 60_000);
 
   test('what lies in a Vault of the workspace is listed, described and removed by a worker, to whom no value is sent', async () => {
-    await using vault = await new VaultServer().listen();
-    vault.policies.set(
-      'all',
-      ['GET', 'POST', 'LIST', 'DELETE'].map((method) => [method, 'secret/'] as const),
-    );
+    const { vault, opener } = await bringVault(service);
+    await using _vault = vault;
     const { deployment } = service;
-    const { LOCKGATE_ALLOWED_ENDPOINTS: allowed = '' } = deployment.environment;
-    await service.again({ LOCKGATE_ALLOWED_ENDPOINTS: `${allowed},${vault.endpoint}` });
-    const opener = vault.createToken('all');
-    await call('managers.register', { name: 'ours', url: vault.endpoint, opener });
     expect((await call('secrets.list', { manager: 'ours' })).items).toEqual([]);
     deployment.s3.put('docs', 'ours/a.txt', 'text');
     const credential = deployment.credential();
     await expect(
       call('secrets.put', { id: 'kept-there', type: 's3', credential, manager: 'ours' }),
     ).rejects.toMatchObject({ code: 'secret_manager_of_workers' });
-    const put = ['secrets', 'put', 'kept-there', '--type', 's3', '--manager', 'ours'];
-    expect((await deployment.start(put, JSON.stringify(credential)).ended).code).toBe(0);
+    await deployment.putSecret('kept-there', credential, 's3', '--manager', 'ours');
     expect((await call('secrets.list', { manager: 'ours' })).items).toMatchObject([
       { id: 'kept-there', connectorType: 's3' },
     ]);

@@ -1,5 +1,6 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { opened, sealed } from './aead.ts';
 import { crc32c } from './crc32c.ts';
 import type { GcsServer } from './gcs.ts';
 import { LoopbackServer } from './loopback.ts';
@@ -68,11 +69,7 @@ export class CloudKmsServer extends LoopbackServer {
   ): void {
     const version = versions.at(-1) as Version;
     if (!version.enabled) return refuse(response, 400, 'FAILED_PRECONDITION');
-    const iv = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', version.key, iv, { authTagLength: 16 });
-    cipher.setAAD(aad);
-    const data = Buffer.concat([cipher.update(plain), cipher.final()]);
-    const ciphertext = Buffer.concat([Buffer.from([versions.length]), iv, cipher.getAuthTag(), data]);
+    const ciphertext = Buffer.concat([Buffer.from([versions.length]), sealed(version.key, plain, aad)]);
     const verified = (field: string) => `${field}Crc32c` in stated && this.damaged !== 'verified';
     send(response, 200, {
       name: `${name}/cryptoKeyVersions/${versions.length}`,
@@ -88,10 +85,7 @@ export class CloudKmsServer extends LoopbackServer {
     if (!version) return refuse(response, 400, 'INVALID_ARGUMENT');
     if (!version.enabled) return refuse(response, 400, 'FAILED_PRECONDITION');
     try {
-      const decipher = createDecipheriv('aes-256-gcm', version.key, blob.subarray(1, 13), { authTagLength: 16 });
-      decipher.setAAD(aad);
-      decipher.setAuthTag(blob.subarray(13, 29));
-      const plain = Buffer.concat([decipher.update(blob.subarray(29)), decipher.final()]);
+      const plain = opened(version.key, blob.subarray(1), aad);
       send(response, 200, { ...this.#sent('plaintext', plain), usedPrimary: version === versions.at(-1) });
     } catch {
       refuse(response, 400, 'INVALID_ARGUMENT');

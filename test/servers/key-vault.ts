@@ -69,7 +69,8 @@ export class KeyVaultServer implements AsyncDisposable {
         'www-authenticate': challenge,
       });
     }
-    const action = area === 'keys' ? keyAction(what) : actionOf(request.method ?? '', area, name, part);
+    const keyed = area === 'keys' ? keyAction(what) : null;
+    const action = keyed ?? actionOf(request.method ?? '', area, name, part);
     this.#count(action);
     const fault = this.fault(action);
     if (fault?.kind === 'reset') return void request.socket.destroy();
@@ -77,8 +78,8 @@ export class KeyVaultServer implements AsyncDisposable {
       return send(response, fault.status, error(fault.code, fault.message ?? fault.code), fault.headers);
     if (this.permitted.get(claims.appid)?.includes(action) === false)
       return send(response, 403, error('Forbidden', 'Caller is not authorized to perform action on resource.'));
-    if (area === 'keys') {
-      const { status, body: answer } = this.keys.answer(keyAction(what), this.endpoint, name, part, body);
+    if (keyed) {
+      const { status, body: answer } = this.keys.answer(keyed, this.endpoint, name, part, body);
       return send(response, status, answer);
     }
     this.#answer(action, area, name, part, url, body, response);

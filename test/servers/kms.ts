@@ -1,5 +1,5 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { opened, sealed } from './aead.ts';
 import { LoopbackServer } from './loopback.ts';
 import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
@@ -28,21 +28,12 @@ export class KmsServer extends LoopbackServer {
     if (!key) return refuse(response, 'NotFoundException');
     const context = Buffer.from(JSON.stringify(EncryptionContext ?? {}));
     if (operation === 'Encrypt') {
-      const iv = randomBytes(12);
-      const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: 16 });
-      cipher.setAAD(context);
-      const data = Buffer.concat([cipher.update(Buffer.from(Plaintext, 'base64')), cipher.final()]);
-      return answer(response, {
-        KeyId,
-        CiphertextBlob: Buffer.concat([iv, cipher.getAuthTag(), data]).toString('base64'),
-      });
+      const blob = sealed(key, Buffer.from(Plaintext, 'base64'), context);
+      return answer(response, { KeyId, CiphertextBlob: blob.toString('base64') });
     }
     const blob = Buffer.from(CiphertextBlob, 'base64');
     try {
-      const decipher = createDecipheriv('aes-256-gcm', key, blob.subarray(0, 12), { authTagLength: 16 });
-      decipher.setAAD(context);
-      decipher.setAuthTag(blob.subarray(12, 28));
-      const plain = Buffer.concat([decipher.update(blob.subarray(28)), decipher.final()]);
+      const plain = opened(key, blob, context);
       answer(response, { KeyId, Plaintext: plain.toString('base64') });
     } catch {
       refuse(response, 'InvalidCiphertextException');

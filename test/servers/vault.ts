@@ -1,5 +1,6 @@
-import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { opened, sealed } from './aead.ts';
 import type { Fault } from './fault.ts';
 import { LoopbackServer } from './loopback.ts';
 
@@ -103,11 +104,7 @@ export class VaultServer extends LoopbackServer {
     this.transitKeys.set(name, key);
     const context = Buffer.from(body.associated_data ?? '', 'base64');
     if (what === 'encrypt') {
-      const iv = randomBytes(12);
-      const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: 16 });
-      cipher.setAAD(context);
-      const data = Buffer.concat([cipher.update(Buffer.from(body.plaintext ?? '', 'base64')), cipher.final()]);
-      const blob = Buffer.concat([iv, cipher.getAuthTag(), data]).toString('base64');
+      const blob = sealed(key, Buffer.from(body.plaintext ?? '', 'base64'), context).toString('base64');
       return send(response, 200, { data: { ciphertext: `vault:v1:${blob}`, key_version: 1 } });
     }
     const text = body.ciphertext ?? '';
@@ -115,10 +112,7 @@ export class VaultServer extends LoopbackServer {
     try {
       // Not Node's own leniency: what was sent must be exactly what was given out.
       if (`vault:v1:${blob.toString('base64')}` !== text) throw new Error('not base64');
-      const decipher = createDecipheriv('aes-256-gcm', key, blob.subarray(0, 12), { authTagLength: 16 });
-      decipher.setAAD(context);
-      decipher.setAuthTag(blob.subarray(12, 28));
-      const plain = Buffer.concat([decipher.update(blob.subarray(28)), decipher.final()]);
+      const plain = opened(key, blob, context);
       send(response, 200, { data: { plaintext: plain.toString('base64') } });
     } catch {
       send(response, 400, { errors: ['cipher: message authentication failed'] });

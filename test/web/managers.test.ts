@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { VaultServer } from '../servers/vault.ts';
+import { bringVault } from '../own-vault.ts';
+import type { VaultServer } from '../servers/vault.ts';
 import { Service } from '../service.ts';
 import { Browser, EXECUTABLE } from './browser.ts';
 
@@ -7,22 +8,13 @@ describe.skipIf(!EXECUTABLE)('secrets in a Vault that the workspace brought alon
   let service: Service;
   let vault: VaultServer;
   beforeAll(async () => {
-    vault = await new VaultServer().listen();
-    vault.policies.set(
-      'all',
-      ['GET', 'POST', 'LIST', 'DELETE'].map((method) => [method, 'secret/'] as const),
-    );
     service = await Service.start();
+    ({ vault } = await bringVault(service));
     const { deployment } = service;
-    const { LOCKGATE_ALLOWED_ENDPOINTS: allowed = '' } = deployment.environment;
-    await service.again({ LOCKGATE_ALLOWED_ENDPOINTS: `${allowed},${vault.endpoint}` });
     const { call } = service.client();
-    await call('managers.register', { name: 'ours', url: vault.endpoint, opener: vault.createToken('all') });
     const credential = deployment.credential();
     await call('secrets.put', { id: 'my-creds', type: 's3', credential });
-    const put = ['secrets', 'put', 'kept-there', '--type', 's3', '--manager', 'ours'];
-    const { code, stderr } = await deployment.start(put, JSON.stringify(credential)).ended;
-    expect(code, stderr).toBe(0);
+    await deployment.putSecret('kept-there', credential, 's3', '--manager', 'ours');
     deployment.s3.put('docs', 'a.txt', 'text');
     await call('collections.create', { name: 'handbook' });
   }, 60_000);

@@ -16,10 +16,16 @@ export function statusOf(error: unknown): number | undefined {
   return (error as SdkError | null)?.statusCode;
 }
 
+/** Whether Microsoft Entra ID does not accept who asks, or nobody is there to ask as. */
+export function isUnidentified(error: unknown): boolean {
+  const { name = '' } = error as SdkError;
+  return /^(AuthenticationRequired|CredentialUnavailable|AggregateAuthentication|Authentication)Error$/.test(name);
+}
+
 /** Our error for one of the SDK's; of that, only the status is kept, and whether it speaks of a disabled version. */
 export function toManagerError(error: unknown, id = ''): LockgateError {
   if (error instanceof LockgateError) return error;
-  const { name = '', statusCode, message = '' } = error as SdkError;
+  const { statusCode, message = '' } = error as SdkError;
   if (statusCode === 404) return new CredentialNotFoundError(id);
   if (statusCode === 403 && /disabled/i.test(message)) {
     return new CredentialUnusableError(
@@ -28,8 +34,7 @@ export function toManagerError(error: unknown, id = ''): LockgateError {
       'Enable it there, or store a new version: lockgate secrets put <id> --type <type> < credential.json',
     );
   }
-  const unidentified =
-    /^(AuthenticationRequired|CredentialUnavailable|AggregateAuthentication|Authentication)Error$/.test(name);
+  const unidentified = isUnidentified(error);
   if (statusCode === 401 || statusCode === 403 || unidentified) {
     return new SecretAccessDeniedError(
       unidentified ? 'Microsoft Entra ID does not accept who asks.' : 'Azure Key Vault refuses this.',

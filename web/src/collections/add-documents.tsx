@@ -7,7 +7,7 @@ import { Page, To } from '../parts/page.tsx';
 import { collectionPath } from '../parts/paths.ts';
 import { Section } from '../parts/section.tsx';
 import { Asked, Refusal } from '../parts/states.tsx';
-import { ManagerChoice } from '../secrets/manager-choice.tsx';
+import { inManager, ManagerChoice } from '../secrets/manager-choice.tsx';
 import { examplePath } from '../secrets/secret-form.tsx';
 import { FilterFields, globsOf, maxBytesOf, NO_FILTERS } from './filters.tsx';
 import { Preview } from './preview.tsx';
@@ -134,7 +134,7 @@ function CredentialChoice(props: CredentialChoiceProps) {
 
 /** Only credentials that fit: of the type, and not bound to other collections. */
 function CredentialOf({ collection, type, value, onChange, manager }: CredentialChoiceProps & { manager: string }) {
-  const secrets = useAnswer('secrets.list', { type, ...(manager ? { manager } : {}) });
+  const secrets = useAnswer('secrets.list', { type, ...inManager(manager) });
   return (
     <Asked of={secrets}>
       {({ items }) => {

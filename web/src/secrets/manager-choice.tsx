@@ -28,6 +28,11 @@ export function ManagerChoice({ value, onChange, writable }: ManagerChoiceProps)
   );
 }
 
+/** What a question says of it. */
+export function inManager(name: string): { manager?: string } {
+  return name ? { manager: name } : {};
+}
+
 /** The default one first. */
 export function useManagers(): readonly Manager[] {
   const managers = useAnswer('managers.list', {});

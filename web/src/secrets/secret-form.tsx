@@ -5,7 +5,7 @@ import { typeName } from '../parts/badges.tsx';
 import { Asked, Refusal } from '../parts/states.tsx';
 import { CredentialFields } from './credential-fields.tsx';
 import { credentialOf, fieldsOf, kindsOf, type Schema, type Values } from './fields.ts';
-import { ManagerChoice } from './manager-choice.tsx';
+import { inManager, ManagerChoice } from './manager-choice.tsx';
 
 type Connector = Answer<'connectors.list'>['items'][number];
 
@@ -64,7 +64,7 @@ function Form({ known, onSaved, connectors }: SecretFormProps & { connectors: re
       id: id.trim(),
       type,
       credential: credential(),
-      ...(manager ? { manager } : {}),
+      ...inManager(manager),
       ...(ends ? { expiresAt: new Date(ends).toISOString() } : {}),
       ...(only.length > 0 ? { scope: { paths: only } } : {}),
     });
@@ -179,8 +179,7 @@ function Trial({ type, credential, manager }: TrialProps) {
     busy,
     start: tryIt,
   } = useAttempt(
-    async () =>
-      call('secrets.try', { type, credential: credential(), path: path.trim(), ...(manager ? { manager } : {}) }),
+    async () => call('secrets.try', { type, credential: credential(), path: path.trim(), ...inManager(manager) }),
     'start',
   );
   return (

@@ -11,7 +11,7 @@ import { Page, To } from '../parts/page.tsx';
 import { collectionPath, managerSearch } from '../parts/paths.ts';
 import { Facts, Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
-import { useManagers } from './manager-choice.tsx';
+import { inManager, useManagers } from './manager-choice.tsx';
 import { SecretForm } from './secret-form.tsx';
 import { newest } from './secrets.tsx';
 
@@ -20,7 +20,7 @@ const SYNCED: readonly string[] = ['s3', 'gcs', 'azure', 'sharepoint'];
 
 export function SecretPage({ id }: { id: string }) {
   const manager = new URLSearchParams(useSearch()).get('manager') ?? '';
-  const secret = useAnswer('secrets.describe', { id, ...(manager ? { manager } : {}) });
+  const secret = useAnswer('secrets.describe', { id, ...inManager(manager) });
   const above = [{ title: 'Secret manager', href: `/secrets${managerSearch(manager)}` }];
   return (
     <Page title={id} above={above} actions={secret.data && <Actions secret={secret.data} manager={manager} />}>
@@ -49,7 +49,7 @@ function Actions({ secret, manager }: { secret: Secret; manager: string }) {
           </Button>
         )}
         onConfirm={async () => {
-          await remove.mutateAsync({ id, force: sources.length > 0, ...(manager ? { manager } : {}) });
+          await remove.mutateAsync({ id, force: sources.length > 0, ...inManager(manager) });
           tellDone(`${id} is removed, with all its versions.`);
           go(`/secrets${managerSearch(manager)}`);
         }}

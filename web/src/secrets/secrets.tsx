@@ -10,7 +10,7 @@ import { Page, To } from '../parts/page.tsx';
 import { managerSearch, secretPath } from '../parts/paths.ts';
 import { Rows } from '../parts/rows.tsx';
 import { Asked, Empty } from '../parts/states.tsx';
-import { ManagerChoice, useManagers } from './manager-choice.tsx';
+import { inManager, ManagerChoice, useManagers } from './manager-choice.tsx';
 import { SecretForm } from './secret-form.tsx';
 
 const CONNECTORS: readonly string[] = ['s3', 'gcs', 'azure', 'sharepoint'];
@@ -20,7 +20,7 @@ export function Secrets() {
   const may = useMay('secrets');
   const search = new URLSearchParams(useSearch());
   const manager = search.get('manager') ?? '';
-  const back = `/secrets${managerSearch(manager)}`;
+  const close = () => go('/secrets');
   const add = may && <Button onClick={() => go('/secrets?new')}>New secret</Button>;
   return (
     <Page
@@ -30,15 +30,15 @@ export function Secrets() {
     >
       <ManagerChoice value={manager} onChange={(name) => go(`/secrets${managerSearch(name)}`)} />
       <Kept key={manager} manager={manager} add={add} />
-      <Drawer opened={search.has('new') && may} onClose={() => go(back)} title="New secret" position="right" size="lg">
-        <SecretForm onSaved={() => go(back)} />
+      <Drawer opened={search.has('new') && may} onClose={close} title="New secret" position="right" size="lg">
+        <SecretForm onSaved={close} />
       </Drawer>
     </Page>
   );
 }
 
 function Kept({ manager, add }: { manager: string; add: React.ReactNode }) {
-  const secrets = useAnswer('secrets.list', manager ? { manager } : {});
+  const secrets = useAnswer('secrets.list', inManager(manager));
   const nothing = manager ? (
     <Empty title={`No credential in ${manager} yet`}>
       Put one there yourself, or by the command line where a worker runs.
