@@ -1,7 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { makeMemoryFolder } from './test/memory-folder.ts';
 
 // Where a machine wants the result, it names a file.
 const report = process.env.LOCKGATE_TEST_REPORT;
+
+// Where the tests' folders come to lie.
+const folder = makeMemoryFolder();
+if (folder) process.env.TMPDIR = folder;
 
 export default defineConfig({
   test: {

@@ -1,5 +1,4 @@
-import { createReadStream } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 
@@ -24,29 +23,79 @@ export function encodingsOf(value: string): Map<string, Buffer> {
   return forms;
 }
 
-export function findIn(haystack: Buffer, values: readonly string[]): string[] {
-  const hits: string[] = [];
-  for (const [index, value] of values.entries()) {
-    for (const [form, needle] of encodingsOf(value))
-      if (haystack.includes(needle)) hits.push(`value ${index} as ${form}`);
-  }
-  return hits;
+const START = 4;
+const FILTER_BITS = 16;
+const FACTOR = 0x9e3779b1;
+
+interface Form {
+  readonly said: string;
+  readonly form: Buffer;
 }
 
-/** Searches every file below a folder, also across the borders of chunks. */
+/** All forms of some values, for one pass over the bytes however many they are. */
+class Forms {
+  /** By their first four bytes. */
+  readonly #by = new Map<number, Form[]>();
+  readonly #short: Form[] = [];
+  readonly #filter = new Uint8Array(1 << FILTER_BITS);
+
+  constructor(values: readonly string[]) {
+    for (const [index, value] of values.entries()) {
+      for (const [name, form] of encodingsOf(value)) {
+        const said = `value ${index} as ${name}`;
+        if (form.length < START) {
+          this.#short.push({ said, form });
+          continue;
+        }
+        const start = form.readInt32LE(0);
+        this.#by.set(start, [...(this.#by.get(start) ?? []), { said, form }]);
+        this.#filter[Math.imul(start, FACTOR) >>> (32 - FILTER_BITS)] = 1;
+      }
+    }
+  }
+
+  search(bytes: Buffer): string[] {
+    const hits = new Set(this.#short.flatMap(({ said, form }) => (bytes.includes(form) ? [said] : [])));
+    if (bytes.length < START) return [...hits];
+    let start = bytes.readInt32LE(0);
+    for (let at = 0; ; at++) {
+      if (this.#filter[Math.imul(start, FACTOR) >>> (32 - FILTER_BITS)]) {
+        for (const { said, form } of this.#by.get(start) ?? [])
+          if (bytes.compare(form, 0, form.length, at, Math.min(at + form.length, bytes.length)) === 0) hits.add(said);
+      }
+      if (at + START >= bytes.length) return [...hits];
+      start = (start >>> 8) | ((bytes[at + START] ?? 0) << 24);
+    }
+  }
+}
+
+export function findIn(haystack: Buffer, values: readonly string[]): string[] {
+  return new Forms(values).search(haystack);
+}
+
+const PIECE = 1024 * 1024;
+/** Of a piece, to be searched again with the next. */
+const TAIL = 8192;
+
+/** Searches every file below a folder, also across the borders of pieces. */
 export async function findInFiles(folder: string, values: readonly string[]): Promise<string[]> {
-  const hits: string[] = [];
+  const hits = new Set<string>();
+  const forms = new Forms(values);
+  const window = Buffer.alloc(TAIL + PIECE);
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    let tail = Buffer.alloc(0);
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-      const window = Buffer.concat([tail, chunk as Buffer]);
-      for (const hit of findIn(window, values)) hits.push(`${path}: ${hit}`);
-      tail = window.subarray(-8192);
+    await using file = await open(path);
+    for (let kept = 0; ; ) {
+      const { bytesRead } = await file.read(window, kept, PIECE);
+      if (bytesRead === 0) break;
+      const end = kept + bytesRead;
+      for (const hit of forms.search(window.subarray(0, end))) hits.add(`${path}: ${hit}`);
+      kept = Math.min(TAIL, end);
+      window.copy(window, 0, end - kept, end);
     }
   }
-  return [...new Set(hits)];
+  return [...hits];
 }
 
 /** What any printer could show of a value: JSON, inspect, and every own property of every object in it. */

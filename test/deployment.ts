@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inject } from 'vitest';
 import { attachEmbedded, type EmbeddedServer } from '../src/db/embedded.ts';
 import { openPool } from '../src/db/pool.ts';
+import { copyServer } from './postgres.ts';
 import { S3Server } from './servers/s3.ts';
 
 const BIN = fileURLToPath(new URL('../bin/lockgate', import.meta.url));
@@ -37,7 +39,16 @@ export class Deployment implements AsyncDisposable {
     };
   }
 
+  /** With its database made before, which takes longer than all else of a first command. */
   static async start(): Promise<Deployment> {
+    const deployment = await Deployment.fromNothing();
+    await mkdir(deployment.dataDir, { mode: 0o700 });
+    await copyServer(inject('postgres').folder, deployment.#databaseFolder);
+    return deployment;
+  }
+
+  /** As it is before its first command. */
+  static async fromNothing(): Promise<Deployment> {
     const folder = await mkdtemp(join(tmpdir(), 'lockgate-deployment-'));
     const s3 = await new S3Server().listen();
     const random = () => Math.random().toString(36).slice(2, 12).padEnd(10, 'x');
@@ -51,13 +62,16 @@ export class Deployment implements AsyncDisposable {
   /** The same with its database up all the time, as where a service runs: no command starts it and stops it again, which is a third of most of them. */
   static async startWithDatabase(): Promise<Deployment> {
     const deployment = await Deployment.start();
-    await mkdir(deployment.dataDir, { mode: 0o700 });
-    deployment.#database = await attachEmbedded(join(deployment.dataDir, 'postgres'));
+    deployment.#database = await attachEmbedded(deployment.#databaseFolder);
     return deployment;
   }
 
   get dataDir(): string {
     return this.environment.LOCKGATE_DATA_DIR as string;
+  }
+
+  get #databaseFolder(): string {
+    return join(this.dataDir, 'postgres');
   }
 
   credential(more: Record<string, unknown> = {}): Record<string, unknown> {
@@ -114,7 +128,7 @@ export class Deployment implements AsyncDisposable {
 
   /** Every row of every table as text: in the database's files a long value may be compressed. */
   async everyRow(): Promise<string> {
-    const server = await attachEmbedded(join(this.dataDir, 'postgres'));
+    const server = await attachEmbedded(this.#databaseFolder);
     await using db = openPool(server.target, 1, server.leave);
     const tables = await db.query<{ name: string }>(
       `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname like 'lockgate%'`,

@@ -31,6 +31,8 @@ test('packed and installed into an empty project, the library and the command li
     ...process.env,
     PATH: `${BIN}:${process.env.PATH}`,
     LOCKGATE_DATA_DIR: join(folder, 'data'),
+    // Closed to others, as PostgreSQL's own user is one.
+    TMPDIR: folder,
   };
   const server = await new S3Server().listen();
   try {

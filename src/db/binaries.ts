@@ -53,6 +53,9 @@ async function addLinks(native: string): Promise<boolean> {
   return (await Promise.all(links)).every(Boolean);
 }
 
+/** Where TMPDIR is a folder that is closed to others. */
+const OPEN_TO_ALL = '/tmp';
+
 /**
  * A copy in a place that is open to all: the package lies below a folder that is closed, or cannot be written. Installations of one version share it.
  */
@@ -62,7 +65,8 @@ async function copied(found: Binaries, native: string): Promise<Binaries> {
     readFile(join(dirname(native), 'package.json'), 'utf8'),
   ]);
   const { version } = JSON.parse(about) as { version: string };
-  const copy = join(tmpdir(), `lockgate-postgres-${process.getuid?.() ?? 0}-${version}-${size}`);
+  const parent = (await isOpenToAll(tmpdir())) ? tmpdir() : OPEN_TO_ALL;
+  const copy = join(parent, `lockgate-postgres-${process.getuid?.() ?? 0}-${version}-${size}`);
   if (!(await stat(copy).catch(() => null))) {
     const making = `${copy}.${process.pid}`;
     await cp(native, join(making, 'native'), { recursive: true, verbatimSymlinks: true });

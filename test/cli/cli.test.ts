@@ -103,7 +103,7 @@ describe('the command line', () => {
 
 describe('a sync', () => {
   test('from nothing to documents, changes and removals', async () => {
-    await using deployment = await Deployment.start();
+    await using deployment = await Deployment.fromNothing();
     await deployment.putSecret();
     const sourceId = await deployment.connect('handbook', '--exclude', '*.tmp', '--max-bytes', '1000');
     for (const key of ['a.txt', 'b.txt', 'c.tmp', 'folder/'])
@@ -368,7 +368,7 @@ test('a collection takes documents from S3 and GCS at once', async () => {
 
 test('with DATABASE_URL the database is yours, and its password leaves the environment', async () => {
   await using db = await emptyDatabase();
-  await using deployment = await Deployment.start();
+  await using deployment = await Deployment.fromNothing();
   deployment.environment = { ...deployment.environment, DATABASE_URL: db.url };
   await deployment.putSecret();
   await deployment.connect();

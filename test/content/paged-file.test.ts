@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PackFile } from '../../src/content/pack-file.ts';
@@ -10,7 +9,8 @@ import { seeded } from '../torment/torment.ts';
 
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockgate-paged-'));
+  // On a disk: what lies in memory takes everything past the page cache.
+  folder = await mkdtemp('/var/tmp/lockgate-paged-');
 });
 afterAll(() => rm(folder, { recursive: true }));
 

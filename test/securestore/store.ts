@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Agent, request } from 'undici';
+import { inject } from 'vitest';
+import { copyServer } from '../postgres.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/lockgate', import.meta.url));
 
@@ -45,6 +47,9 @@ export class Store implements AsyncDisposable {
 
   static async make(): Promise<Store> {
     const store = new Store(await mkdtemp(join(tmpdir(), 'lockgate-securestore-')));
+    // Made before, which takes longer than all that follows.
+    await mkdir(store.dataDir, { mode: 0o700 });
+    await copyServer(inject('postgres').folder, join(store.dataDir, 'postgres'));
     const { token } = await store.json<{ token: string }>('init');
     store.tokens.admin = token;
     await store.setPolicy(POLICY);

@@ -22,7 +22,7 @@ import { Secret } from '../../src/contract/secret.ts';
 import { DEFAULT_DELETION_GUARD, DEFAULT_LIMITS, type DeletionGuard, type SyncLimits } from '../../src/sync/limits.ts';
 import { executeRun } from '../../src/sync/run.ts';
 import { commonBeginning, compileSelection, type SelectionRules } from '../../src/sync/selection.ts';
-import { freshDatabase } from '../database.ts';
+import { emptiedDatabase } from '../database.ts';
 import { runtimeFor } from '../runtime.ts';
 import { SOURCE_SETTINGS } from '../source-settings.ts';
 
@@ -84,7 +84,7 @@ export class Rig implements AsyncDisposable {
   }
 
   static async open(connector: typeof memory | typeof memoryTree = memory): Promise<Rig> {
-    const db = await freshDatabase();
+    const db = await emptiedDatabase();
     const folder = await mkdtemp(join(tmpdir(), 'lockgate-rig-'));
     const name = `rig-${Math.random().toString(36).slice(2)}`;
     const collection = await createCollection(db, 'default', name);
