@@ -5,14 +5,14 @@ import { findManager } from './collections/managers.ts';
 import { noteSecretWait } from './collections/runs.ts';
 import type { Place, SourceRecord } from './collections/sources.ts';
 import { aboutOf } from './config.ts';
-import type { Egress } from './contract/connector.ts';
+import type { ConnectorType, Egress } from './contract/connector.ts';
 import type { AuditEvent, SecretDirectory, SecretReader } from './contract/secret-manager.ts';
 import { type Credentials, openCredentials } from './credentials.ts';
 import type { Foundation } from './foundation.ts';
 import { type CrawlEnd, type CrawlParts, crawl } from './jobs/crawl.ts';
 import { joinCrew } from './jobs/crew.ts';
 import { help } from './jobs/help.ts';
-import { Limits, type SourceParts } from './jobs/open-source.ts';
+import { Limits, prepareSource, type SourceParts } from './jobs/open-source.ts';
 import { makePlan } from './jobs/plan-run.ts';
 import { preview } from './jobs/preview.ts';
 import type { Task } from './jobs/queue.ts';
@@ -40,6 +40,8 @@ export interface App extends Foundation {
   namesOf(manager: string): string[];
   /** Does something with a secret manager that is written down first. */
   noteManager<T>(action: AuditEvent['action'], manager: string, work: () => Promise<T>): Promise<T>;
+  /** Loads what a run over a source of this type needs, while there is time. */
+  prepare(type: ConnectorType): void;
   /** Executes one run in this process. */
   crawl(runId: string, signal: AbortSignal): Promise<CrawlEnd>;
   /** Leads runs and helps with others, until the signal aborts and all has stopped at its checkpoint. */
@@ -100,6 +102,7 @@ export function openApp(foundation: Foundation): App {
       const parts = { db: await database(), reader: credentials.reader, egress, now: systemClock.now };
       await deliver({ ...parts, actor: `worker ${worker}` }, webhookId, signal);
     },
+    prepare: prepareSource,
     crawl: async (runId, signal) => crawl(await crawlParts(), runId, signal),
     joinCrew: async (concurrency, signal) => {
       const parts = await crawlParts();

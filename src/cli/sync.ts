@@ -26,7 +26,10 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
   return withSession(async ({ call, app }) => {
     // Loaded while the database starts; what keeps it from opening is told below.
     if (!options.dryRun) app?.queue().catch(() => undefined);
-    const sourceIds = await sourcesOf(call, name, options.source);
+    const sources = await sourcesOf(call, name, options.source);
+    const sourceIds = sources.map(({ id }) => id);
+    // The database is at work on the queue: meanwhile what the runs need is loaded.
+    for (const { connectorType } of sources) app?.prepare(connectorType);
     if (options.dryRun) return plan(globals, call, sourceIds);
     const stop = new AbortController();
     const interrupted = () => stop.abort(new LockgateError('interrupted', 'Interrupted.'));
@@ -50,14 +53,16 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
   });
 }
 
-async function sourcesOf(call: Call, name: string, sourceId: string | undefined): Promise<string[]> {
+type Listed = Pick<Answer<'sources.get'>, 'id' | 'connectorType'>;
+
+async function sourcesOf(call: Call, name: string, sourceId: string | undefined): Promise<readonly Listed[]> {
   const { sourceList, id } = await call('collections.get', { collection: name });
   if (sourceId !== undefined) {
     const source = await call('sources.get', { id: sourceId });
-    if (source.collectionId === id) return [source.id];
+    if (source.collectionId === id) return [source];
     throw new InputError('source_not_found', `The source belongs to the collection "${source.collection}".`);
   }
-  if (sourceList.length > 0) return sourceList.map((source) => source.id);
+  if (sourceList.length > 0) return sourceList;
   throw new LockgateError(
     'no_sources',
     `The collection "${name}" has no source.`,

@@ -25,11 +25,11 @@ function placing(database: () => Promise<Database>): Pick<PackIndex, 'open' | 'f
     add: async (pack, contents) => {
       const db = await database();
       try {
-        return await addTo(db, pack, contents, '');
+        return (await addTo(db, pack, contents, '')) && contents.length;
       } catch (error) {
-        // Somebody else has stored the same since it was looked for: so seldom that looking again for each row would cost more.
+        // Some are there already: so seldom that looking for each row would cost more.
         if (!isUniqueViolation(error)) throw error;
-        return await addTo(db, pack, contents, 'on conflict do nothing');
+        return (await addTo(db, pack, contents, 'on conflict do nothing returning 1'))?.length ?? null;
       }
     },
     forget: async (sha256) => {
@@ -50,24 +50,25 @@ function addTo(
   db: Database,
   pack: number,
   contents: readonly PackedContent[],
-  onConflict: '' | 'on conflict do nothing',
-): Promise<boolean> {
+  onConflict: '' | 'on conflict do nothing returning 1',
+): Promise<unknown[] | null> {
   const of = columnsIn(contents);
-  return whileOpen(db, pack, (tx) =>
-    tx.query(
+  return whileOpen(db, pack, async (tx) => {
+    // Whoever refers to these commits later, and waits until all that was written before is on the disk.
+    await tx.query('set local synchronous_commit = off');
+    return tx.query(
       `insert into lockgate.packed_content (sha256, pack_id, at, size)
        select sha256, $1, at, size from unnest($2::bytea[], $3::bigint[], $4::int[]) as row (sha256, at, size) ${onConflict}`,
       [pack, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at), of('int', ({ size }) => size)],
-    ),
-  );
+    );
+  });
 }
 
-/** Writes rows of a pack that takes more. False: it does not. Who closes it waits until the commit, and finds these in it. */
-function whileOpen(db: Database, pack: number, write: (tx: Queryable) => Promise<unknown>): Promise<boolean> {
+/** Writes rows of a pack that takes more. Null: it does not. Who closes it waits until the commit, and finds these in it. */
+function whileOpen<T>(db: Database, pack: number, write: (tx: Queryable) => Promise<T>): Promise<T | null> {
   return db.transaction(async (tx) => {
     const [open] = await tx.query('select 1 from lockgate.pack where id = $1 and closed_at is null for share', [pack]);
-    if (open) await write(tx);
-    return open !== undefined;
+    return open ? write(tx) : null;
   });
 }
 
@@ -95,13 +96,14 @@ function tidying(database: () => Promise<Database>): Pick<PackIndex, 'packs' | '
     },
     move: async (from, to, contents) => {
       const of = columnsIn(contents);
-      return whileOpen(await database(), to, (tx) =>
+      const moved = await whileOpen(await database(), to, (tx) =>
         tx.query(
           `update lockgate.packed_content c set pack_id = $2, at = row.at
              from unnest($3::bytea[], $4::bigint[]) as row (sha256, at) where c.sha256 = row.sha256 and c.pack_id = $1`,
           [from, to, of('bytea', ({ sha256 }) => sha256), of('bigint', ({ at }) => at)],
         ),
       );
+      return moved !== null;
     },
     drop: async (pack, closedSeconds) => {
       const dropped = await (await database()).query(

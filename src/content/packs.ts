@@ -17,6 +17,8 @@ const AHEAD_CONTENTS = 8;
 const AHEAD_WRITES = 4;
 /** After so many batches of which nothing was in the store, only each of so many is asked about. */
 const TRUSTED_BATCHES = 32;
+/** The same of commits, which are larger. */
+const TRUSTED_COMMITS = 4;
 /** A pack of fewer bytes is not worth a file. */
 const SMALL_PACK_BYTES = 8 * 1024 * 1024;
 /** Nobody has written to a pack for so long: what wrote it is dead, or has time. */
@@ -25,6 +27,10 @@ const IDLE_MS = 3_600_000;
 const KEPT_SECONDS = 24 * 3600;
 const HANDLE = 'packed';
 const PAGE = 5000;
+
+function isTrusted(before: number, trusted: number): boolean {
+  return before >= trusted && before % trusted > 0;
+}
 
 /** A content that is staged: in memory, or written already where the index does not name it yet. */
 interface Pending {
@@ -62,6 +68,8 @@ export class Packs {
   #writing = 0;
   /** Batches since something of one was in the store already, as far as was asked. */
   #newBatches = 0;
+  /** Commits, likewise. */
+  #newCommits = 0;
 
   constructor(root: string, index: PackIndex, keptSeconds = KEPT_SECONDS) {
     this.#keptSeconds = keptSeconds;
@@ -114,7 +122,7 @@ export class Packs {
   commit(staged: readonly StagedContent[]): Promise<void> {
     return this.#inTurn(async () => {
       const hashes = [...new Set(staged.map(({ sha256 }) => sha256))];
-      const there = await this.#findStored(hashes);
+      const there = await this.#findAtCommit(hashes);
       const held: { sha256: string; bytes: Uint8Array }[] = [];
       const written: (PackedContent & { readonly pack: PackFile })[] = [];
       for (const sha256 of hashes) {
@@ -124,7 +132,11 @@ export class Packs {
         else if (place) written.push({ ...place, sha256, size });
         else throw new LockgateError('content_lost', 'Staged content is gone before it was committed.');
       }
-      const add: TakeOver = (pack, contents) => this.#index.add(pack, contents);
+      const add: TakeOver = async (pack, contents) => {
+        const added = await this.#index.add(pack, contents);
+        if (added !== null && added < contents.length) this.#trustNothing();
+        return added !== null;
+      };
       for (const [pack, contents] of Map.groupBy(written, (each) => each.pack)) {
         await this.#sync(pack);
         if (!(await add(pack.number, contents))) await this.#copy(pack, contents, add);
@@ -166,15 +178,26 @@ export class Packs {
   /** Where all were new lately, seldom asked: what is there after all, the commit finds, and its bytes are a gap in the pack. */
   async #missingOf(contents: readonly Pending[]): Promise<readonly Pending[]> {
     const batch = this.#newBatches++;
-    if (batch >= TRUSTED_BATCHES && batch % TRUSTED_BATCHES > 0) return contents;
+    if (isTrusted(batch, TRUSTED_BATCHES)) return contents;
     const there = await this.#findStored(contents.map(({ sha256 }) => sha256));
     return contents.filter(({ sha256 }) => !there.has(sha256));
   }
 
+  /** Likewise: what is there after all is found when it is added. */
+  async #findAtCommit(hashes: readonly string[]): ReturnType<PackIndex['find']> {
+    const commit = this.#newCommits++;
+    return isTrusted(commit, TRUSTED_COMMITS) ? new Map() : this.#findStored(hashes);
+  }
+
   async #findStored(hashes: readonly string[]): ReturnType<PackIndex['find']> {
     const there = await this.#index.find(hashes);
-    if (there.size > 0) this.#newBatches = 0;
+    if (there.size > 0) this.#trustNothing();
     return there;
+  }
+
+  #trustNothing(): void {
+    this.#newBatches = 0;
+    this.#newCommits = 0;
   }
 
   async #append(contents: readonly Pending[]): Promise<void> {

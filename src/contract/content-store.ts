@@ -59,8 +59,8 @@ export interface PackIndex {
   /** The number of a new pack. */
   open(): Promise<number>;
   find(sha256s: readonly string[]): Promise<ReadonlyMap<string, PackPlace>>;
-  /** Adds contents whose bytes are durable; those that are known stay where they are. False: the pack was closed. */
-  add(pack: number, contents: readonly PackedContent[]): Promise<boolean>;
+  /** Adds contents whose bytes are durable; those that are known stay where they are. Returns how many were not; null: the pack was closed. */
+  add(pack: number, contents: readonly PackedContent[]): Promise<number | null>;
   forget(sha256: string): Promise<void>;
   /** In the order of the hashes. */
   page(after: string | null, limit: number): Promise<readonly StoredContent[]>;

@@ -2,7 +2,9 @@ import { markGarbage, oldGarbage, takeGarbage } from '../collections/garbage.ts'
 import type { ContentStore } from '../contract/content-store.ts';
 import type { Database } from '../contract/database.ts';
 
-const AT_ONCE = 1000;
+const LISTED_AT_ONCE = 5000;
+/** Each time all documents are looked at. */
+const OLD_AT_ONCE = 100_000;
 
 export interface Collected {
   readonly looked: number;
@@ -27,30 +29,33 @@ export async function collectGarbage(
   await using lock = await db.tryLock('garbage');
   if (!lock) return null;
   let removed = 0;
-  for (;;) {
+  for (let isOver = false; !isOver; ) {
     signal.throwIfAborted();
-    const old = await oldGarbage(db, graceSeconds, AT_ONCE);
-    for (const sha256 of old) if (await takeGarbage(db, sha256, () => content.remove(sha256))) removed++;
-    if (old.length < AT_ONCE) break;
+    const { looked, garbage } = await oldGarbage(db, graceSeconds, OLD_AT_ONCE);
+    for (const sha256 of garbage) {
+      signal.throwIfAborted();
+      if (await takeGarbage(db, sha256, graceSeconds, () => content.remove(sha256))) removed++;
+    }
+    isOver = looked < OLD_AT_ONCE;
   }
   const youngest = now() - graceSeconds * 1000;
   let looked = 0;
   let bytes = 0;
-  let marked = 0;
-  let some: string[] = [];
-  const mark = async () => {
-    marked += await markGarbage(db, some);
-    some = [];
+  const listed = async function* () {
+    let some: string[] = [];
+    for await (const { sha256, size, storedAt } of content.list()) {
+      signal.throwIfAborted();
+      looked++;
+      bytes += size;
+      // What was just stored may be about to be referred to.
+      if (storedAt.getTime() <= youngest) some.push(sha256);
+      if (some.length < LISTED_AT_ONCE) continue;
+      yield some;
+      some = [];
+    }
+    yield some;
   };
-  for await (const { sha256, size, storedAt } of content.list()) {
-    signal.throwIfAborted();
-    looked++;
-    bytes += size;
-    // What was just stored may be about to be referred to.
-    if (storedAt.getTime() <= youngest) some.push(sha256);
-    if (some.length === AT_ONCE) await mark();
-  }
-  await mark();
+  const marked = await markGarbage(db, listed());
   const freed = (await content.compact?.(signal)) ?? 0;
   return { looked, bytes, marked, removed, freed };
 }

@@ -90,6 +90,11 @@ export interface OpenedSource {
   credentialVersion(): string;
 }
 
+/** Loads the connector and its SDK while there is time. What keeps it from loading is told when a source is opened. */
+export function prepareSource(type: ConnectorType): void {
+  loadConnector(type).catch(() => undefined);
+}
+
 /**
  * Looks the credential up, opens the connector with it, and puts the layers around it. Throws the secret manager's
  * errors, and `credential_malformed` when the secret is not of the connector's form. The credential lives as long as

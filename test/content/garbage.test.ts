@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { keepContent, markGarbage, oldGarbage, takeGarbage } from '../../src/collections/garbage.ts';
 import { findSource, removeSource, removeSourceDocuments } from '../../src/collections/sources.ts';
+import type { Database } from '../../src/contract/database.ts';
 import { collectGarbage } from '../../src/jobs/collect-garbage.ts';
 import { freshDatabase } from '../database.ts';
 import { Rig } from '../sync/rig.ts';
@@ -50,13 +51,22 @@ test('content goes when nothing has referred to it for the time of grace, and wh
   expect(await hashes()).toEqual([]);
 }, 60_000);
 
+/** Marks it as if it alone were listed. */
+const mark = (db: Database, sha256: string) =>
+  markGarbage(
+    db,
+    (async function* () {
+      yield [sha256];
+    })(),
+  );
+
 test('who stores what is just being removed waits, and stores it anew', async () => {
   await using db = await freshDatabase();
   const sha256 = hashOf('contested');
-  expect(await markGarbage(db, [sha256])).toBe(1);
-  expect(await oldGarbage(db, 0, 10)).toEqual([sha256]);
+  expect(await mark(db, sha256)).toBe(1);
+  expect(await oldGarbage(db, 0, 10)).toEqual({ looked: 1, garbage: [sha256] });
   const order: string[] = [];
-  const removing = takeGarbage(db, sha256, async () => {
+  const removing = takeGarbage(db, sha256, 0, async () => {
     await wait(300);
     order.push('removed');
   });
@@ -66,11 +76,11 @@ test('who stores what is just being removed waits, and stores it anew', async ()
   await keeping;
   expect(order).toEqual(['removed', 'may be stored']);
   // Kept in time, it is not removed; and two collectors do not do the same twice.
-  await markGarbage(db, [sha256]);
+  await mark(db, sha256);
   await keepContent(db, [sha256]);
-  expect(await takeGarbage(db, sha256, async () => void order.push('never'))).toBe(false);
-  await markGarbage(db, [sha256]);
-  const both = await Promise.all([1, 2].map(() => takeGarbage(db, sha256, () => wait(200))));
+  expect(await takeGarbage(db, sha256, 0, async () => void order.push('never'))).toBe(false);
+  await mark(db, sha256);
+  const both = await Promise.all([1, 2].map(() => takeGarbage(db, sha256, 0, () => wait(200))));
   expect(both.filter(Boolean).length).toBe(1);
   expect(order).not.toContain('never');
 }, 30_000);

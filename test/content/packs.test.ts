@@ -167,7 +167,8 @@ test('what is in the store already is not written again, and is kept until its c
   expect(await get(store, sha256)).toBe(LARGER[0]);
 });
 
-test('where all is new, few are asked about; what comes again is written again for a short while only, and reads as it was', async () => {
+/** A store that says how often it has looked for what is there. */
+async function openCounting(): Promise<{ store: ContentStore; questions: () => number }> {
   const index = openPackIndex(async () => db);
   let questions = 0;
   const find: typeof index.find = (hashes) => {
@@ -176,6 +177,11 @@ test('where all is new, few are asked about; what comes again is written again f
   };
   const store = await openDirectoryStore(root, { ...index, find });
   opened.push(store);
+  return { store, questions: () => questions };
+}
+
+test('where all is new, few are asked about; what comes again is written again for a short while only, and reads as it was', async () => {
+  const { store, questions } = await openCounting();
   const texts = Array.from({ length: 150 }, (_, i) => `content ${i} `.repeat(15_000));
   const oneByOne = async (these: readonly string[]) => {
     const staged = [];
@@ -184,12 +190,28 @@ test('where all is new, few are asked about; what comes again is written again f
     return staged.map(({ sha256 }) => sha256);
   };
   const hashes = await oneByOne(texts);
-  expect(questions).toBeLessThan(40);
+  expect(questions()).toBeLessThan(40);
   const before = await bytesIn();
   for (let i = 0; i < texts.length; i += 10) await oneByOne(texts.slice(i, i + 10));
   expect(await bytesIn()).toBeLessThan(before * 1.1);
   for (const [i, sha256] of hashes.entries()) expect(await get(store, sha256)).toBe(texts[i]);
 }, 30_000);
+
+test('commits of nothing but new contents seldom ask; what comes again, alone or among new ones, is kept once and reads as it was', async () => {
+  const { store, questions } = await openCounting();
+  const commits = Array.from({ length: 20 }, (_, i) => TEXTS.slice(i * 10, i * 10 + 10));
+  const hashes: string[] = [];
+  for (const texts of commits) hashes.push(...(await put(store, texts)));
+  expect(questions()).toBeLessThan(10);
+  const before = await bytesIn();
+  for (const texts of commits) await put(store, texts);
+  expect(await bytesIn()).toBeLessThan(before * 1.2);
+  // By now it asks each time. Then it trusts again, and one that it has comes among new ones.
+  for (let i = 300; i < 310; i++) hashes.push(...(await put(store, [TEXTS[i] as string])));
+  expect(await put(store, ['entirely new', TEXTS[7] as string])).toContain(hashes[7]);
+  expect(await Array.fromAsync(store.list())).toHaveLength(211);
+  for (const [i, sha256] of hashes.entries()) expect(await get(store, sha256)).toBe(TEXTS[i < 200 ? i : i + 100]);
+});
 
 test('what cannot be written at once fails alone, and is written when it comes again', async () => {
   const index = openPackIndex(async () => db);
