@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inject } from 'vitest';
 import { attachEmbedded, type EmbeddedServer } from '../src/db/embedded.ts';
 import { openPool } from '../src/db/pool.ts';
-import { copyServer } from './postgres.ts';
+import { makeDataFolder } from './database.ts';
 import { S3Server } from './servers/s3.ts';
 
 const BIN = fileURLToPath(new URL('../bin/lockgate', import.meta.url));
@@ -39,11 +38,10 @@ export class Deployment implements AsyncDisposable {
     };
   }
 
-  /** With its database made before, which takes longer than all else of a first command. */
+  /** With its database made before. */
   static async start(): Promise<Deployment> {
     const deployment = await Deployment.fromNothing();
-    await mkdir(deployment.dataDir, { mode: 0o700 });
-    await copyServer(inject('postgres').folder, deployment.#databaseFolder);
+    await makeDataFolder(deployment.dataDir);
     return deployment;
   }
 

@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 
 const SHARED_MEMORY = '/dev/shm';
@@ -13,7 +13,6 @@ const NEEDED_BYTES = 6 * 1024 ** 3;
  */
 export function makeMemoryFolder(): string | null {
   try {
-    accessSync(SHARED_MEMORY, constants.W_OK);
     const { bavail, bsize } = statfsSync(SHARED_MEMORY);
     if (bavail * bsize < NEEDED_BYTES || process.availableMemory() < 2 * NEEDED_BYTES || !runsPrograms()) return null;
     removeLeftOvers();

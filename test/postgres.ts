@@ -12,9 +12,8 @@ import { removeMemoryFolder } from './memory-folder.ts';
 declare module 'vitest' {
   interface ProvidedContext {
     postgres: {
+      /** Its database has the schema of this version, to be copied. */
       readonly target: EmbeddedServer['target'];
-      /** A database with the schema of this version, to be copied. */
-      readonly template: string;
       /** The folder of a server that is not running, as new, to be copied. */
       readonly folder: string;
     };
@@ -29,7 +28,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await copyServer(folder, join(parent, 'postgres'));
   const server = await attachEmbedded(join(parent, 'postgres'));
   await withSchema(server.target);
-  project.provide('postgres', { target: server.target, template: server.target.database, folder });
+  project.provide('postgres', { target: server.target, folder });
   return async () => {
     await server.leave();
     await rm(parent, { recursive: true, force: true });

@@ -31,12 +31,12 @@ export async function collectGarbage(
   let removed = 0;
   for (let isOver = false; !isOver; ) {
     signal.throwIfAborted();
-    const { looked, garbage } = await oldGarbage(db, graceSeconds, OLD_AT_ONCE);
+    const { looked: old, garbage } = await oldGarbage(db, graceSeconds, OLD_AT_ONCE);
     for (const sha256 of garbage) {
       signal.throwIfAborted();
       if (await takeGarbage(db, sha256, graceSeconds, () => content.remove(sha256))) removed++;
     }
-    isOver = looked < OLD_AT_ONCE;
+    isOver = old < OLD_AT_ONCE;
   }
   const youngest = now() - graceSeconds * 1000;
   let looked = 0;

@@ -1,12 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Agent, request } from 'undici';
-import { inject } from 'vitest';
-import { copyServer } from '../postgres.ts';
+import { makeDataFolder } from '../database.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/lockgate', import.meta.url));
 
@@ -47,9 +46,7 @@ export class Store implements AsyncDisposable {
 
   static async make(): Promise<Store> {
     const store = new Store(await mkdtemp(join(tmpdir(), 'lockgate-securestore-')));
-    // Made before, which takes longer than all that follows.
-    await mkdir(store.dataDir, { mode: 0o700 });
-    await copyServer(inject('postgres').folder, join(store.dataDir, 'postgres'));
+    await makeDataFolder(store.dataDir);
     const { token } = await store.json<{ token: string }>('init');
     store.tokens.admin = token;
     await store.setPolicy(POLICY);
