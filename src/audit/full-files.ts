@@ -28,12 +28,15 @@ export async function setAside(file: string, last: number): Promise<void> {
 export async function* readAuditLines(file: string): AsyncIterable<string> {
   await using current = await opened(file);
   const mine = (await current?.stat())?.ino;
+  let isSetAside = false;
   for (const name of await fullFiles(file)) {
     await using full = await opened(name);
-    // What has been set aside since is still the current one to us.
-    if (full && (await full.stat()).ino !== mine) yield* full.readLines({ autoClose: false });
+    if (!full) continue;
+    // Since it was opened: it has its place among them, and others may have come after it.
+    isSetAside ||= (await full.stat()).ino === mine;
+    yield* full.readLines({ autoClose: false });
   }
-  if (current) yield* current.readLines({ autoClose: false });
+  if (!isSetAside && current) yield* current.readLines({ autoClose: false });
 }
 
 /** The oldest first. */
