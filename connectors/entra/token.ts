@@ -1,4 +1,5 @@
 import type { TokenCredential } from '@azure/identity';
+import { ANSWERS_IN_TIME } from '../../src/contract/azure.ts';
 import type { Clock, Runtime } from '../../src/contract/connector.ts';
 import { type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
@@ -44,6 +45,7 @@ export function appTokens(app: Secret<EntraApp>, scope: string, runtime: Runtime
       // The authority is known; nobody else need be asked about it.
       disableInstanceDiscovery: true,
       retryOptions: { maxRetries: 0 },
+      additionalPolicies: [ANSWERS_IN_TIME],
     };
     if (client_secret) return new ClientSecretCredential(tenant_id, client_id, client_secret, options);
     return new ClientCertificateCredential(
@@ -71,14 +73,21 @@ export function ambientTokens(
   }
   return tokensOf(runtime.clock, scope, NO_IDENTITY, async () => {
     const { ManagedIdentityCredential, WorkloadIdentityCredential } = await import('@azure/identity');
-    const options = { retryOptions: { maxRetries: 0 }, disableInstanceDiscovery: true };
+    const options = {
+      retryOptions: { maxRetries: 0 },
+      disableInstanceDiscovery: true,
+      additionalPolicies: [ANSWERS_IN_TIME],
+    };
     if (kind === 'workload_identity')
       return new WorkloadIdentityCredential({ ...options, ...(clientId ? { clientId } : {}) });
     return clientId ? new ManagedIdentityCredential(clientId, options) : new ManagedIdentityCredential(options);
   });
 }
 
-/** Calls that need a token at the same time share one request for it. */
+/**
+ * Calls that need a token at the same time share one request for it. One that a call has not waited for to its end is not
+ * shared with later ones: it may be lost, and they would wait for it as well.
+ */
 function tokensOf(
   clock: Clock,
   scope: string,
@@ -103,10 +112,18 @@ function tokensOf(
   return async (signal) => {
     signal.throwIfAborted();
     if (current && current.expiresOnTimestamp - MARGIN_MS > clock.now()) return current.token;
-    asking ??= ask().finally(() => {
-      asking = undefined;
-    });
-    return asking;
+    asking ??= ask();
+    const shared = asking;
+    const leave = () => {
+      if (asking === shared) asking = undefined;
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    try {
+      return await shared;
+    } finally {
+      signal.removeEventListener('abort', leave);
+      leave();
+    }
   };
 }
 

@@ -55,8 +55,8 @@ function ownTokens(credential: Secret<GcsCredential>, scope: string, runtime: Ru
     });
   }
   if (fields.type === 'external_account') return federated(fields, scope, runtime);
-  const auth = new GoogleAuth({ scopes: [scope] });
-  return () => libraryToken(async () => (await auth.getClient()) as never, runtime.clock);
+  return () =>
+    libraryToken(async () => (await new GoogleAuth({ scopes: [scope] }).getClient()) as never, runtime.clock);
 }
 
 /** The library exchanges the machine's token; every host that the file names is Google's own, or listed. */
@@ -66,8 +66,8 @@ function federated(fields: ExternalAccountConfig, scope: string, runtime: Runtim
   if (impersonation) assertTokenHost(impersonation, fields, ['iamcredentials.googleapis.com'], runtime);
   if (credential_source.url) assertTokenHost(credential_source.url, fields, [], runtime);
   const { endpoint: _, user_project: __, impersonate: ___, iam_endpoint: ____, ...config } = fields;
-  const client = new IdentityPoolClient({ ...config, scopes: [scope] } as never);
-  return () => libraryToken(async () => client as never, runtime.clock);
+  const open = () => new IdentityPoolClient({ ...config, scopes: [scope] } as never);
+  return () => libraryToken(async () => open() as never, runtime.clock);
 }
 
 interface LibraryClient {
@@ -75,16 +75,25 @@ interface LibraryClient {
   readonly credentials: { readonly expiry_date?: number | null };
 }
 
+/**
+ * By a client of its own: the library's wait for an answer without end, and whoever asks one again waits for the same one.
+ */
 async function libraryToken(open: () => Promise<LibraryClient | null>, clock: Clock): Promise<Token> {
-  try {
+  const asking = async () => {
     const client = await open();
     const { token } = (await client?.getAccessToken()) ?? {};
     if (!client || !token) throw new Error('no token');
     return { access_token: token, expiry_date: client.credentials.expiry_date ?? clock.now() + 60_000 };
+  };
+  try {
+    return await inTime(asking());
   } catch (error) {
+    if (error instanceof ConnectorError) throw error;
     const { status, code, response } = error as { status?: unknown; code?: unknown; response?: { status?: unknown } };
     const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
-    // Without a status the machine has no identity, or its token could not be read.
+    // A request that the library made and that had no answer carries what was asked.
+    if (http === undefined && Object.hasOwn(error as object, 'config')) throw silent();
+    // Without a request the machine has no identity, or its token could not be read.
     throw tokenError(http ?? 401, 'invalid_grant');
   }
 }
@@ -119,14 +128,31 @@ async function ask(url: string, request: { headers: Record<string, string>; body
     const signal = AbortSignal.timeout(TOKEN_TIMEOUT_MS);
     response = await fetch(url, { method: 'POST', redirect: 'error', signal, ...request });
   } catch {
-    throw new ConnectorError('unavailable', 'The token endpoint did not answer.', {
-      operation: 'open',
-      retryable: true,
-    });
+    throw silent();
   }
   const answer = (await response.json().catch(() => ({}))) as Record<string, unknown>;
   if (!response.ok) throw tokenError(response.status, answer.error);
   return answer;
+}
+
+/** Leaves what takes too long to itself. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(silent()), TOKEN_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function silent(): ConnectorError {
+  return new ConnectorError('unavailable', 'The token endpoint did not answer.', {
+    operation: 'open',
+    retryable: true,
+  });
 }
 
 /** Hosts that a file names are the provider's, or listed: what proves the identity goes there. */

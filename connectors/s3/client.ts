@@ -11,6 +11,8 @@ import { openWire, type Wire } from './wire.ts';
 
 const MAX_SOCKETS = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** How long STS may take for an answer, in milliseconds. */
+const IDENTITY_TIMEOUT_MS = 20_000;
 /** Where a bucket of unknown region is asked for first: S3 answers there for every region. */
 const FIRST_REGION = 'us-east-1';
 
@@ -103,7 +105,7 @@ function openClients(
 
 function createClient(credential: Secret<S3Credential>, region: string, runtime: Runtime): S3Client {
   const { endpoint, force_path_style, sts_endpoint, auth, use_accelerate, use_dualstack } = credential.reveal();
-  const identity = identityOf(credential, region, createHandler(sts_endpoint, runtime));
+  const identity = identityOf(credential, region, createHandler(sts_endpoint, runtime, IDENTITY_TIMEOUT_MS));
   const client = new S3Client({
     region,
     // Without any, the SDK asks its default provider chain.
@@ -131,11 +133,13 @@ function createClient(credential: Secret<S3Credential>, region: string, runtime:
   return client;
 }
 
-export function createHandler(endpoint: string | undefined, runtime: Runtime): NodeHttpHandler {
+/** `timeoutMs`: for requests that all calls wait for together, so that no single one's end can end it. */
+export function createHandler(endpoint: string | undefined, runtime: Runtime, timeoutMs = 0): NodeHttpHandler {
   const lookup = endpoint ? runtime.egress.lookupFor(new URL(endpoint)) : undefined;
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(lookup ? { lookup } : {}) };
   return new NodeHttpHandler({
     connectionTimeout: CONNECT_TIMEOUT_MS,
+    ...(timeoutMs ? { requestTimeout: timeoutMs, throwOnRequestTimeout: true } : {}),
     httpAgent: new (nodeHttp('http:').Agent)(agent),
     httpsAgent: new (nodeHttp('https:').Agent)(agent) as HttpsAgent,
   });

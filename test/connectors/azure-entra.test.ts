@@ -13,6 +13,7 @@ import { Azurite } from '../servers/azurite.ts';
 import { EntraServer } from '../servers/entra.ts';
 import { closeServer, endpointOf, listenOnLoopback } from '../servers/loopback.ts';
 import { trustedCertificate } from '../servers/tls.ts';
+import { whileTimeFlies } from '../time.ts';
 
 describe('azure by an application of Microsoft Entra ID', () => {
   let azurite: Azurite;
@@ -81,6 +82,26 @@ describe('azure by an application of Microsoft Entra ID', () => {
     }
     const elsewhere = { ...app, authority: 'https://login.example.com' };
     expect(() => open(elsewhere)).toThrow(expect.objectContaining({ code: 'endpoint_refused' }));
+  });
+
+  test('an identity service that does not answer is away after a while; a call that ends before does not keep others waiting', async () => {
+    const app = entra.registerApp();
+    let stalls = 1;
+    entra.fault = ({ operation }) => (operation === 'token' && stalls-- > 0 ? { kind: 'stall' } : undefined);
+    await using source = open(app);
+    const impatient = AbortSignal.timeout(200);
+    const first = source.listPage(null, impatient);
+    first.catch(() => undefined);
+    await vi.waitFor(() => expect(stalls).toBe(0));
+    await vi.waitFor(() => expect(impatient.aborted).toBe(true));
+    expect((await source.listPage(null, signal)).entries.length).toBe(1);
+    stalls = 1;
+    await using other = open(app);
+    await whileTimeFlies(() =>
+      expect(other.listPage(null, signal)).rejects.toMatchObject({ code: 'unavailable', retryable: true }),
+    );
+    expect((await other.listPage(null, signal)).entries.length).toBe(1);
+    entra.fault = () => undefined;
   });
 
   test('what the machine is comes from where its platform gives it out, if the deployment lends it out', async () => {

@@ -10,6 +10,7 @@ import { everything, findIn } from '../canary.ts';
 import { listAll } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
 import { GcsServer } from '../servers/gcs.ts';
+import { whileTimeFlies } from '../time.ts';
 
 const SUBJECT = 'fake.subject.token';
 const TARGET = 'reader@fake-project.iam.gserviceaccount.com';
@@ -58,6 +59,18 @@ describe('gcs by other means than a key', () => {
       expect((await refused.check(signal)).problem, file).toMatchObject({ code: 'credential_rejected' });
     }
     expect(() => open(federation(), {})).toThrow(expect.objectContaining({ code: 'ambient_refused' }));
+  });
+
+  test('an exchange that has no answer is no refusal, and one that stalls is not waited for without end', async () => {
+    for (const kind of ['reset', 'stall'] as const) {
+      await using source = open(federation());
+      server.fault = ({ operation }) => (operation === 'token' ? { kind } : undefined);
+      await whileTimeFlies(() =>
+        expect(source.listPage(null, signal), kind).rejects.toMatchObject({ code: 'unavailable', retryable: true }),
+      );
+      server.fault = () => undefined;
+      expect((await listAll(source)).length).toBe(1);
+    }
   });
 
   test('hosts that the file names are Google’s or listed, and no program is started for a token', () => {

@@ -14,6 +14,7 @@ import { runtimeFor } from '../runtime.ts';
 import { IamServer, type Principal } from '../servers/iam.ts';
 import { S3Server } from '../servers/s3.ts';
 import { StsServer } from '../servers/sts.ts';
+import { whileTimeFlies } from '../time.ts';
 
 const KEY = 'AKIAFAKEAMBIENT';
 const SECRET = 'fakeAmbientSecret/never+real=';
@@ -105,6 +106,18 @@ describe('s3 by other means than keys', () => {
     sts.roles.set(ROLE, { trusts: [] });
     await using refused = open({ auth: 'web_identity', sts_endpoint: sts.endpoint });
     expect((await refused.check(signal)).problem).toMatchObject({ code: 'credential_rejected' });
+  });
+
+  test('an identity service that does not answer is away after a while, and asked anew by the next call', async () => {
+    sts.roles.set(ROLE, { trusts: [KEY] });
+    const fields = { access_key_id: KEY, secret_access_key: SECRET, role_arn: ROLE, sts_endpoint: sts.endpoint };
+    await using source = open(fields, {});
+    sts.fault = () => ({ kind: 'stall' });
+    await whileTimeFlies(() =>
+      expect(source.listPage(null, signal)).rejects.toMatchObject({ code: 'unavailable', retryable: true }),
+    );
+    sts.fault = () => undefined;
+    expect((await listAll(source)).length).toBe(1);
   });
 
   test('whatever the role gives out is not shown, also when it is sent back', async () => {

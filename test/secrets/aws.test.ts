@@ -8,6 +8,7 @@ import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
 import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { AwsSecretsManagerServer } from '../servers/aws-secrets-manager.ts';
+import { whileTimeFlies } from '../time.ts';
 
 const KEY = 'AKIAFAKEMANAGER';
 const SECRET = `fakeManagerSecret/${Math.random().toString(36).slice(2)}+=`;
@@ -157,6 +158,17 @@ describe('aws alone', () => {
     await expect(access('patient')).rejects.toMatchObject({ code: 'secret_manager_throttled' });
     await expect(Array.fromAsync(directory().list())).rejects.toMatchObject({ code: 'secret_manager_throttled' });
   }, 60_000);
+
+  test('one that takes requests and does not answer is away after a while, and asked anew by the next access', async () => {
+    await directory().put('stalled', 's3', new Secret({ n: 1 }));
+    const reader = openReader(at.settings());
+    at.server.fault = () => ({ kind: 'stall' });
+    await whileTimeFlies(() =>
+      expect(reader.access(ref('stalled'), purpose)).rejects.toMatchObject({ code: 'secret_manager_unavailable' }),
+    );
+    at.server.fault = () => undefined;
+    expect((await reader.access(ref('stalled'), purpose)).value.reveal()).toEqual({ n: 1 });
+  });
 
   test('settings that cannot work name their variable, and no failure shows what was sent', async () => {
     for (const [name, value] of [

@@ -12,6 +12,7 @@ import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { EntraServer } from '../servers/entra.ts';
 import { KeyVaultServer } from '../servers/key-vault.ts';
 import { type TestCertificate, trustedCertificate } from '../servers/tls.ts';
+import { whileTimeFlies } from '../time.ts';
 
 let certificate: TestCertificate;
 let entra: EntraServer;
@@ -153,6 +154,17 @@ describe('azure-key-vault alone', () => {
     vi.stubEnv('AZURE_CLIENT_SECRET', 'wrong');
     await expect(access('patient')).rejects.toMatchObject({ code: 'secret_access_denied' });
     vi.stubEnv('AZURE_CLIENT_SECRET', app.client_secret);
+  });
+
+  test('one that takes requests and does not answer is away after a while, and asked anew by the next access', async () => {
+    await directory().put('stalled', 's3', new Secret({ n: 1 }));
+    const reader = openReader(at.settings());
+    at.server.fault = () => ({ kind: 'stall' });
+    await whileTimeFlies(() =>
+      expect(reader.access(ref('stalled'), purpose)).rejects.toMatchObject({ code: 'secret_manager_unavailable' }),
+    );
+    at.server.fault = () => undefined;
+    expect((await reader.access(ref('stalled'), purpose)).value.reveal()).toEqual({ n: 1 });
   });
 
   test('settings that cannot work name their variable, and no failure shows what was sent', async () => {

@@ -33,6 +33,7 @@ export class AwsSecretsManagerServer extends LoopbackServer {
     this.counts.set(operation, (this.counts.get(operation) ?? 0) + 1);
     const fault = this.fault(operation);
     if (fault?.kind === 'reset') return void request.socket.destroy();
+    if (fault?.kind === 'stall') return;
     if (fault?.kind === 'error') return refuse(response, fault.code, fault.message, fault.status);
     const verdict = verifySigV4(request, 'secretsmanager', this.keys, Date.now(), body);
     if (!verdict.ok)

@@ -74,6 +74,7 @@ export class KeyVaultServer implements AsyncDisposable {
     this.#count(action);
     const fault = this.fault(action);
     if (fault?.kind === 'reset') return void request.socket.destroy();
+    if (fault?.kind === 'stall') return;
     if (fault?.kind === 'error')
       return send(response, fault.status, error(fault.code, fault.message ?? fault.code), fault.headers);
     if (this.permitted.get(claims.appid)?.includes(action) === false)

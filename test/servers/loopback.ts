@@ -1,8 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What every server of the tests does: listens on loopback, on a port of the system's choice. */
+/**
+ * What every server of the tests does: listens on loopback, on a port of the system's choice, and keeps connections
+ * as long as clients do. One that is closed for its age may be closed just when a client asks on it; what a source
+ * does then is tested on purpose, and is no matter of chance.
+ */
 export async function listenOnLoopback(server: Server): Promise<void> {
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Fault } from './fault.ts';
 import { LoopbackServer } from './loopback.ts';
 import type { S3Server } from './s3.ts';
 import { type KeyPair, verifySigV4 } from './sigv4.ts';
@@ -18,6 +19,7 @@ export class StsServer extends LoopbackServer {
   readonly keys = new Map<string, KeyPair>();
   readonly roles = new Map<string, Role>();
   assumed = 0;
+  fault: () => Fault | undefined = () => undefined;
   /** How long the keys last. */
   sessionSeconds = 3600;
   readonly #s3: S3Server;
@@ -29,6 +31,7 @@ export class StsServer extends LoopbackServer {
 
   protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
+    if (this.fault()?.kind === 'stall') return;
     const form = new URLSearchParams(body.toString());
     const role = this.roles.get(form.get('RoleArn') ?? '');
     const action = form.get('Action') ?? '';

@@ -1,6 +1,7 @@
 import { type DescribeSecretResponse, SecretsManagerClient, type Tag } from '@aws-sdk/client-secrets-manager';
 import { beginningOf, type NameRules, nameFor } from '../identifier.ts';
 import { type Described, fromLabels } from '../labels.ts';
+import { REQUESTS } from './requests.ts';
 import type { AwsSettings } from './settings.ts';
 
 /** AWS keeps "-" and six characters at the end of a name for itself; the hash has twelve. */
@@ -11,7 +12,12 @@ const RULES: NameRules = {
 };
 
 export function createClient({ region, endpoint }: AwsSettings): SecretsManagerClient {
-  return new SecretsManagerClient({ region, ...(endpoint ? { endpoint } : {}), maxAttempts: 3 });
+  return new SecretsManagerClient({
+    region,
+    ...(endpoint ? { endpoint } : {}),
+    maxAttempts: 3,
+    requestHandler: REQUESTS,
+  });
 }
 
 /** What the names of a workspace begin with. */

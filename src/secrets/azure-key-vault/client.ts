@@ -1,6 +1,7 @@
 import { DefaultAzureCredential } from '@azure/identity';
 import { SecretClient } from '@azure/keyvault-secrets';
 import { AzureLogger } from '@azure/logger';
+import { ANSWERS_IN_TIME } from '../../contract/azure.ts';
 import { type NameRules, nameFor } from '../identifier.ts';
 import { type Described, fromLabels } from '../labels.ts';
 import type { KeyVaultSettings } from './settings.ts';
@@ -27,11 +28,12 @@ export function createClient({ url }: KeyVaultSettings): SecretClient {
 /** Who asks a vault, and how. */
 export function accessTo(url: string) {
   return {
-    credential: new DefaultAzureCredential({ disableInstanceDiscovery: true }),
+    credential: new DefaultAzureCredential({ disableInstanceDiscovery: true, additionalPolicies: [ANSWERS_IN_TIME] }),
     options: {
       // A vault of a private link or a stand-in has another host than the one that its tokens are for.
       disableChallengeResourceVerification: !OWN_HOSTS.test(new URL(url).hostname),
       retryOptions: { maxRetries: 1 },
+      additionalPolicies: [ANSWERS_IN_TIME],
     },
   };
 }
