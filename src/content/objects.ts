@@ -17,6 +17,9 @@ export interface ObjectClient {
 }
 
 const UPLOADS_AT_ONCE = 16;
+/** How long an answer may take, in milliseconds; a file has the time that its bytes need at the least of speeds beside it. */
+const ANSWER_MS = 60_000;
+const LEAST_BYTES_PER_MS = 64;
 
 /**
  * A content store in a bucket: `ab/cd/<sha256>`. Bodies are staged in a local folder, because an object's name is its hash,
@@ -60,7 +63,7 @@ async function place(client: ObjectClient, same: readonly StagedContent[]): Prom
   for (const content of same) if (await stat(content.handle).catch(() => null)) there.push(content);
   const [first] = there;
   const sha256 = same[0]?.sha256 ?? '';
-  if (first) await available(client.put(keyOf(sha256), first.handle, first));
+  if (first) await available(client.put(keyOf(sha256), first.handle, first), first.size);
   // A commit may be repeated: then the first one has uploaded it already.
   else if (!(await available(client.exists(keyOf(sha256))))) {
     throw new LockgateError('content_lost', 'Staged content is gone before it was committed.');
@@ -87,11 +90,19 @@ async function* list(client: ObjectClient): AsyncIterable<StoredContent> {
   }
 }
 
-async function available<T>(work: Promise<T>): Promise<T> {
+/** What is not answered is left to itself: not every SDK ends what it has begun. */
+async function available<T>(work: Promise<T>, bytes = 0): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const silent = () => reject(Object.assign(new Error('no answer'), { name: 'TimeoutError' }));
+    timer = setTimeout(silent, ANSWER_MS + bytes / LEAST_BYTES_PER_MS);
+  });
   try {
-    return await work;
+    return await Promise.race([work, late]);
   } catch (error) {
     throw unavailable(error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

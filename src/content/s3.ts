@@ -11,6 +11,9 @@ import type { ByteRange } from '../contract/connector.ts';
 import type { ObjectClient } from './objects.ts';
 import type { BucketTarget } from './target.ts';
 
+/** A connection on which nothing comes or goes for so long, in milliseconds, is given up; without this it would be one of the fifty that there may be for ever. */
+const SOCKETS = { connectionTimeout: 10_000, socketTimeout: 30_000 };
+
 /** A bucket of S3, as the default provider chain of the machine: it is the deployment's own. */
 export function s3Objects({ bucket, prefix, endpoint, region }: BucketTarget): ObjectClient {
   const client = new S3Client({
@@ -18,6 +21,7 @@ export function s3Objects({ bucket, prefix, endpoint, region }: BucketTarget): O
     ...(endpoint ? { endpoint, forcePathStyle: true } : {}),
     followRegionRedirects: true,
     maxAttempts: 5,
+    requestHandler: SOCKETS,
   });
   const Bucket = bucket;
   const at = (key: string) => ({ Bucket, Key: prefix + key });

@@ -3,6 +3,7 @@ import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ContentStore } from '../../src/contract/content-store.ts';
+import { whileTimeFlies } from '../time.ts';
 
 /** What a store's test supplies. */
 export interface ContentStoreHarness {
@@ -11,6 +12,8 @@ export interface ContentStoreHarness {
   readonly staging: string;
   /** Makes the store refuse what comes, until it is called with false; absent: the store is a folder. */
   away?(away: boolean): void;
+  /** It takes requests and does not answer. */
+  silent?(silent: boolean): void;
   close(): Promise<void>;
 }
 
@@ -130,6 +133,18 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
       harness.away(false);
       await store.commit([staged]);
       expect((await read(staged.sha256)).toString()).toBe('patient content');
+    }, 60_000);
+
+    test('a store that does not answer is away after a while, and there again when it does', async (context) => {
+      if (!harness.silent) return context.skip('this store always answers');
+      const staged = await store.stage(body('unanswered content'), signal);
+      harness.silent(true);
+      await whileTimeFlies(() =>
+        expect(store.commit([staged])).rejects.toMatchObject({ code: 'content_store_unavailable' }),
+      );
+      harness.silent(false);
+      await store.commit([staged]);
+      expect((await read(staged.sha256)).toString()).toBe('unanswered content');
     }, 60_000);
   });
 }

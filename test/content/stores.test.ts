@@ -67,6 +67,9 @@ contentStoreConformance('s3', async () => {
     away: (away) => {
       server.fault = () => (away ? AWAY : undefined);
     },
+    silent: (silent) => {
+      server.fault = () => (silent ? { kind: 'stall' } : undefined);
+    },
     close: async () => {
       const keys = [...(server.buckets.get('content')?.keys() ?? [])];
       expect(keys.every((key) => /^below\/here\/[0-9a-f]{2}\/[0-9a-f]{2}\/[0-9a-f]{64}$/.test(key))).toBe(true);
@@ -92,6 +95,9 @@ contentStoreConformance('gcs', async () => {
     ...(await opened(folder, environment)),
     away: (away) => {
       server.fault = () => (away ? AWAY : undefined);
+    },
+    silent: (silent) => {
+      server.fault = () => (silent ? { kind: 'stall' } : undefined);
     },
     close: async () => {
       await server[Symbol.asyncDispose]();
