@@ -2,7 +2,7 @@ import { hostname, userInfo } from 'node:os';
 import { systemClock } from './clock.ts';
 import { ChangeWatch } from './collections/change-watch.ts';
 import { findManager } from './collections/managers.ts';
-import { noteSecretWait } from './collections/runs.ts';
+import { noteSecretWait, requestRun } from './collections/runs.ts';
 import type { Place, SourceRecord } from './collections/sources.ts';
 import { aboutOf } from './config.ts';
 import type { ConnectorType, Egress } from './contract/connector.ts';
@@ -15,7 +15,7 @@ import { help } from './jobs/help.ts';
 import { Limits, prepareSource, type SourceParts } from './jobs/open-source.ts';
 import { makePlan } from './jobs/plan-run.ts';
 import { preview } from './jobs/preview.ts';
-import type { Task } from './jobs/queue.ts';
+import { type Task, takes } from './jobs/queue.ts';
 import { checkSource, doTask } from './jobs/tasks.ts';
 import { deliver } from './jobs/webhooks.ts';
 import { notesOfManagers } from './layers/audited.ts';
@@ -42,6 +42,8 @@ export interface App extends Foundation {
   noteManager<T>(action: AuditEvent['action'], manager: string, work: () => Promise<T>): Promise<T>;
   /** Loads what a run over a source of this type needs, while there is time. */
   prepare(type: ConnectorType): void;
+  /** A run of the source for the caller to execute: the one that waits or is under way, or a new one. Null: its label is for others. */
+  request(source: { readonly id: string; readonly workerLabel: string | null }): Promise<string | null>;
   /** Executes one run in this process. */
   crawl(runId: string, signal: AbortSignal): Promise<CrawlEnd>;
   /** Leads runs and helps with others, until the signal aborts and all has stopped at its checkpoint. */
@@ -103,6 +105,8 @@ export function openApp(foundation: Foundation): App {
       await deliver({ ...parts, actor: `worker ${worker}` }, webhookId, signal);
     },
     prepare: prepareSource,
+    request: async ({ id, workerLabel }) =>
+      takes(config.crew, workerLabel) ? requestRun(await database(), id, 'manual') : null,
     crawl: async (runId, signal) => crawl(await crawlParts(), runId, signal),
     joinCrew: async (concurrency, signal) => {
       const parts = await crawlParts();

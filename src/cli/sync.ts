@@ -11,6 +11,8 @@ import { type Call, withSession } from './session.ts';
 const POLL_MS = 200;
 const WAIT_MS = 1000;
 const ITEMS_SHOWN = 200;
+/** How often a run is begun again here that this process could not go on with. */
+const ATTEMPTS = 10;
 /** Sources synced at once by this process. */
 const CONCURRENT_RUNS = 4;
 
@@ -21,39 +23,83 @@ interface SyncOptions {
   readonly dryRun?: boolean;
 }
 
-/** Queues a run for each source, works the queue in this process or has the service do it, and waits for the runs. */
+/** Asks for a run of each source, executes them in this process or has workers do it, and waits for them. */
 export function sync(globals: Globals, name: string, options: SyncOptions): Promise<void> {
   return withSession(async ({ call, app }) => {
-    // Loaded while the database starts; what keeps it from opening is told below.
-    if (!options.dryRun) app?.queue().catch(() => undefined);
     const sources = await sourcesOf(call, name, options.source);
-    const sourceIds = sources.map(({ id }) => id);
-    // The database is at work on the queue: meanwhile what the runs need is loaded.
+    // What the runs need is loaded while the database answers.
     for (const { connectorType } of sources) app?.prepare(connectorType);
-    if (options.dryRun) return plan(globals, call, sourceIds);
+    if (options.dryRun) {
+      const ids = sources.map(({ id }) => id);
+      return plan(globals, call, ids);
+    }
     const stop = new AbortController();
     const interrupted = () => stop.abort(new LockgateError('interrupted', 'Interrupted.'));
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
     if (app) await (await app.content()).sweep();
     const runIds: string[] = [];
-    for (const id of sourceIds) runIds.push((await call('sources.sync', { id })).id);
-    const queue = app ? await app.queue() : null;
-    let done = new AbortController();
-    await queue?.work((app as App).config.crew, CONCURRENT_RUNS, async (runId) => {
-      // What has to wait is asked for again by the sweeps of the workers, or here.
-      while ((await (app as App).crawl(runId, stop.signal)) === 'waits')
-        await wait(WAIT_MS, undefined, { signal: stop.signal });
-      done.abort();
-      done = new AbortController();
-    });
-    const runs = await watch(call, runIds, stop.signal, globals.json, () => done.signal);
+    const mine: string[] = [];
+    for (const source of sources) {
+      const own = await app?.request(source);
+      if (own) mine.push(own);
+      runIds.push(own ?? (await call('sources.sync', { id: source.id })).id);
+    }
+    const here = new Here(call, stop.signal);
+    const executed = app ? here.execute(app, mine) : null;
+    executed?.catch((error) => stop.abort(error));
+    const runs = await watch(call, runIds, stop.signal, globals.json, () => here.nextEnd);
     stop.abort(new LockgateError('interrupted', 'This process is ending.'));
-    await queue?.stop();
+    await executed;
     report(globals, runs);
   });
 }
 
-type Listed = Pick<Answer<'sources.get'>, 'id' | 'connectorType'>;
+/** Executes runs in this process, some side by side. */
+class Here {
+  readonly #call: Call;
+  readonly #signal: AbortSignal;
+  #end = new AbortController();
+
+  constructor(call: Call, signal: AbortSignal) {
+    this.#call = call;
+    this.#signal = signal;
+  }
+
+  /** Aborts when one of them ends. */
+  get nextEnd(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** Resolves when all have ended, or when the signal has aborted and those under way have stopped at their checkpoints. */
+  async execute(app: App, runIds: readonly string[]): Promise<void> {
+    const waiting = [...runIds];
+    const one = async () => {
+      for (let id = waiting.shift(); id !== undefined && !this.#signal.aborted; id = waiting.shift()) {
+        await this.#toEnd(app, id);
+        this.#end.abort();
+        this.#end = new AbortController();
+      }
+    };
+    await Promise.all(Array.from({ length: CONCURRENT_RUNS }, one));
+  }
+
+  /** A run that has to wait, or that another process has, is looked at again: that one may be killed. */
+  async #toEnd(app: App, id: string): Promise<void> {
+    for (let failures = 0; !this.#signal.aborted; ) {
+      try {
+        await app.crawl(id, this.#signal);
+        if (!isOpen(await this.#call('runs.get', { id }))) return;
+      } catch (error) {
+        // Who was interrupted, or was away from the database for a moment, goes on from the checkpoint.
+        if (this.#signal.aborted) return;
+        if (++failures === ATTEMPTS) throw error;
+      }
+      await wait(WAIT_MS, undefined, { signal: this.#signal }).catch(() => undefined);
+    }
+  }
+}
+
+type Listed = Pick<Answer<'sources.get'>, 'id' | 'connectorType' | 'workerLabel'>;
 
 async function sourcesOf(call: Call, name: string, sourceId: string | undefined): Promise<readonly Listed[]> {
   const { sourceList, id } = await call('collections.get', { collection: name });
@@ -112,13 +158,17 @@ async function watch(
       const sooner = early();
       const runs = await Promise.all(runIds.map(async (id) => withoutFailures(await call('runs.get', { id }))));
       progress.update(runs);
-      const ended = runs.every((run) => run.state !== 'queued' && run.state !== 'running');
+      const ended = !runs.some(isOpen);
       if (ended || signal.aborted) return runs;
       await wait(POLL_MS, undefined, { signal: AbortSignal.any([signal, sooner]) }).catch(() => undefined);
     }
   } finally {
     progress.end();
   }
+}
+
+function isOpen({ state }: Pick<Run, 'state'>): boolean {
+  return state === 'queued' || state === 'running';
 }
 
 function withoutFailures({ failures: _, ...run }: Answer<'runs.get'>): Run {
@@ -145,8 +195,7 @@ function report(globals: Globals, runs: readonly Run[]): void {
         `  ${plural(run.failed, 'document')} not fetched; the next run tries again. Why: lockgate runs show ${run.id}`,
       );
     if (run.state === 'needs_approval') print(`  ${approvalText(run)}`);
-    if (run.state === 'running' || run.state === 'queued')
-      print('  Interrupted. Run it again to go on from where it was.');
+    if (isOpen(run)) print('  Interrupted. Run it again to go on from where it was.');
   }
 }
 

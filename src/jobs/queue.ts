@@ -48,6 +48,11 @@ export interface Labels {
   readonly onlyLabels: boolean;
 }
 
+/** Whether it takes work of a source that asks for this label; null: for none. */
+export function takes({ labels, onlyLabels }: Labels, label: string | null): boolean {
+  return label === null ? !onlyLabels : labels.includes(label);
+}
+
 /**
  * The queue of what workers do, one for each label that sources ask for and one for those that ask for none. A job names what it
  * is about and holds nothing else.

@@ -298,6 +298,27 @@ describe('a sync', () => {
     expect(again).toMatchObject({ id: run?.id, state: 'completed', added: 300 });
   });
 
+  test('of two syncs of a source one executes the run, and the other goes on with it when that one is killed', async () => {
+    await using deployment = await Deployment.start();
+    await deployment.putSecret();
+    await deployment.connect();
+    for (let i = 0; i < 300; i++) deployment.s3.put('docs', `${i}`, `x${i}`);
+    let gets = 0;
+    deployment.s3.fault = ({ operation }) =>
+      operation === 'GetObject' && ++gets > 100 ? { kind: 'stall' } : undefined;
+    const first = deployment.start(['sync', 'handbook', '--json']);
+    while (gets < 100) await wait(10);
+    const second = deployment.start(['sync', 'handbook', '--json']);
+    await wait(1500);
+    expect(deployment.s3.counts.get('ListObjectsV2')).toBe(1);
+    deployment.s3.fault = () => undefined;
+    first.child.kill('SIGKILL');
+    await first.ended;
+    const { stdout, code } = await second.ended;
+    expect(code).toBe(0);
+    expect(runs(stdout)[0]).toMatchObject({ state: 'completed', added: 300, attempt: 2 });
+  });
+
   test('a credential that is rotated while a run waits is taken up', async () => {
     await using deployment = await Deployment.start();
     await deployment.putSecret();
