@@ -27,10 +27,18 @@ const BREAKS = /[\r\n\0]/;
 
 /** Null: it is none of HTTP/1.1, or one that says more than is understood here. */
 export function parseHead(text: string): Head | null {
-  const status = /^HTTP\/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?(?:\r\n|$)/.exec(text);
-  if (!status) return null;
+  const begin = beginOf(text);
+  if (!begin) return null;
+  const { status } = begin;
   const headers: Record<string, string> = {};
-  for (let at = status[0].length, line = 0; at < text.length; line++) {
+  for (let at = begin.written.length, line = 0; at < text.length; line++) {
+    const known = lines[line];
+    if (known?.whole && text.startsWith(known.whole, at) && headers[known.key] === undefined) {
+      headers[known.key] = known.value;
+      known.changes = 0;
+      at += known.whole.length;
+      continue;
+    }
     const behind = text.indexOf('\r\n', at);
     const end = behind < 0 ? text.length : behind;
     const { key, colon } = nameIn(text, at, line);
@@ -40,16 +48,66 @@ export function parseHead(text: string): Head | null {
     if ((before !== undefined && ONCE.has(key)) || BREAK.test(said)) return null;
     const value = said.trim();
     headers[key] = before === undefined ? value : `${before}, ${value}`;
+    if (behind >= 0) lines[line]?.heard(text.slice(at, end + 2), value);
     at = end + 2;
   }
-  return { status: Number(status[1]), headers };
+  return { status, headers };
 }
 
 const BREAK = /[\r\n]/;
+/** The first line with its end. */
+interface Begin {
+  readonly written: string;
+  readonly status: number;
+}
 
-/** Servers write the same few names again and again, and in the same order: those of the heads before, by their lines. */
+let usual: Begin | null = null;
+
+function beginOf(text: string): Begin | null {
+  if (usual && text.startsWith(usual.written)) return usual;
+  const found = /^HTTP\/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?(?:\r\n|$)/.exec(text);
+  if (!found) return null;
+  const begin = { written: copyOf(found[0]), status: Number(found[1]) };
+  if (begin.written.endsWith('\n')) usual = begin;
+  return begin;
+}
+
+/** A value that was another one so often in a row is not looked at any more. */
+const MOST_CHANGES = 8;
+
+/** What stood in a line of the heads before: servers write the same few names again and again in the same order, and many of them with the same value. */
+class Line {
+  /** Up to its colon. */
+  readonly written: string;
+  readonly key: string;
+  /** All of it, while it is likely to come again; and its value. */
+  whole = '';
+  value = '';
+  /** How often in a row it was another one. */
+  changes = 0;
+
+  constructor(written: string, key: string) {
+    this.written = written;
+    this.key = key;
+  }
+
+  /** Another one than before. */
+  heard(whole: string, value: string): void {
+    if (this.changes > MOST_CHANGES) return;
+    this.changes++;
+    const isLikely = this.changes <= MOST_CHANGES;
+    // Copies: what is cut out of a text keeps all of it.
+    this.whole = isLikely ? copyOf(whole) : '';
+    this.value = isLikely ? copyOf(value) : '';
+  }
+}
+
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
+}
+
 const LINES_KEPT = 100;
-const lines: { readonly written: string; readonly key: string }[] = [];
+const lines: Line[] = [];
 
 /** A header's name in lower case, and where its colon is; an empty name: it is none. */
 function nameIn(text: string, at: number, line: number): { readonly key: string; readonly colon: number } {
@@ -59,8 +117,7 @@ function nameIn(text: string, at: number, line: number): { readonly key: string;
   const name = text.slice(at, colon);
   if (colon < 0 || !/^[!#$%&'*+.^`|~\w-]+$/.test(name)) return { key: '', colon };
   const key = name.toLowerCase();
-  // A copy: what is cut out of a text keeps all of it.
-  if (line < LINES_KEPT) lines[line] = { written: Buffer.from(`${name}:`).toString(), key };
+  if (line < LINES_KEPT) lines[line] = new Line(copyOf(`${name}:`), key);
   return { key, colon };
 }
 

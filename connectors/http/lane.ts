@@ -1,12 +1,13 @@
 import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
+import { type Abortable, forget, watch } from './aborts.ts';
 import { ChunkedBody, type Framing, framingOf, parseHead } from './framing.ts';
 import { type Asked, coded, type Flow, type Head, type Receiver } from './messages.ts';
 
 /** Of heads, and of bodies that say nothing of their length; used again for every answer. */
 const OWN_BYTES = 64 * 1024;
-/** Few heads are longer; what follows them need not become a text. */
-const HEAD_BYTES = 1024;
+/** So many bytes longer than the one before may a head be; what follows it need not become a text. */
+const HEAD_MARGIN = 32;
 const HEAD_END = '\r\n\r\n';
 export const CONNECT_TIMEOUT_MS = 10_000;
 /** An idle connection is let go before most servers do. */
@@ -14,8 +15,8 @@ const IDLE_MS = 4000;
 
 /** Who has the lanes to one origin. */
 export interface LaneOwner {
-  /** The lane has nothing to do. */
-  idle(lane: Lane): void;
+  /** The lane has nothing to do, and may be used again for so many milliseconds. */
+  idle(lane: Lane, forMs: number): void;
   closed(lane: Lane): void;
   /** The connection ended before the answer began, as its server may end one that nobody used for a while. */
   askAgain(asked: Asked): void;
@@ -24,7 +25,7 @@ export interface LaneOwner {
 }
 
 /** One request and what has come of its answer. One object does for all who are to be told of something: closures cost as much as the rest. */
-class Exchange implements Flow {
+class Exchange implements Flow, Abortable {
   readonly asked: Asked;
   /** Whether it is asked again when the connection ends before the answer has begun. */
   readonly isOnUsed: boolean;
@@ -38,16 +39,15 @@ class Exchange implements Flow {
     this.#lane = lane;
     this.asked = asked;
     this.isOnUsed = isOnUsed;
-    asked.signal.addEventListener('abort', this);
+    watch(asked.signal, this);
   }
 
-  /** The signal aborts. */
-  handleEvent(): void {
-    this.#lane.destroy(this.asked.signal.reason);
+  aborted(reason: unknown): void {
+    this.#lane.destroy(reason);
   }
 
   release(): void {
-    this.asked.signal.removeEventListener('abort', this);
+    forget(this.asked.signal, this);
   }
 
   resume(): void {
@@ -72,7 +72,7 @@ export class Lane {
   #target: Buffer = this.#own;
   #exchange: Exchange | null = null;
   #idleMs = IDLE_MS;
-  #isConnected = false;
+  #headBytes = 1024;
   #isOver = false;
 
   constructor(origin: URL, lookup: LookupFunction | undefined, owner: LaneOwner) {
@@ -84,7 +84,6 @@ export class Lane {
     socket.setTimeout(CONNECT_TIMEOUT_MS);
     socket.on('timeout', () => socket.destroy(coded('ETIMEDOUT', 'There is no connection.')));
     socket.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
-      this.#isConnected = true;
       socket.setTimeout(0);
     });
     socket.on('error', (error) => {
@@ -101,7 +100,6 @@ export class Lane {
   /** Sends a request, whose answer its receiver has. Only when the lane is idle. */
   ask(asked: Asked, isOnUsed: boolean): void {
     this.#exchange = new Exchange(this, asked, isOnUsed);
-    if (this.#isConnected) this.#socket.setTimeout(0);
     this.#socket.ref();
     if (asked.signal.aborted) return this.destroy(asked.signal.reason);
     this.#socket.write(asked.text, 'latin1');
@@ -157,9 +155,9 @@ export class Lane {
   }
 
   #readHead(exchange: Exchange, before: string, bytes: number): boolean {
-    let text = before + this.#own.toString('latin1', 0, Math.min(bytes, HEAD_BYTES));
+    let text = before + this.#own.toString('latin1', 0, Math.min(bytes, this.#headBytes));
     let end = text.indexOf(HEAD_END);
-    if (end < 0 && bytes > HEAD_BYTES) {
+    if (end < 0 && bytes > this.#headBytes) {
       text = before + this.#own.toString('latin1', 0, bytes);
       end = text.indexOf(HEAD_END);
     }
@@ -168,6 +166,7 @@ export class Lane {
       return true;
     }
     const head = end < 0 ? null : parseHead(text.slice(0, end));
+    this.#headBytes = end + HEAD_END.length + HEAD_MARGIN;
     const framing = head && framingOf(head);
     if (!head || framing === null) {
       exchange.release();
@@ -227,12 +226,10 @@ export class Lane {
     const exchange = this.#exchange as Exchange;
     this.#exchange = null;
     exchange.release();
-    if (isClean && this.#idleMs > 0) {
-      this.#socket.setTimeout(this.#idleMs);
-      this.#socket.unref();
-    } else this.destroy();
+    if (isClean && this.#idleMs > 0) this.#socket.unref();
+    else this.destroy();
     exchange.asked.receiver.end();
-    if (!this.#isOver) this.#owner.idle(this);
+    if (!this.#isOver) this.#owner.idle(this, this.#idleMs);
     return !this.#isOver;
   }
 

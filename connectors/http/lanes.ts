@@ -4,6 +4,14 @@ import { Lane, type LaneOwner } from './lane.ts';
 import type { Asked, RawRequest, Receiver } from './messages.ts';
 
 const MAX_IDLE = 64;
+/** How often those are let go that nobody has used for too long, in milliseconds. */
+const SWEEP_MS = 1000;
+
+/** A lane that has nothing to do, and until when it may be used. */
+interface Idle {
+  readonly lane: Lane;
+  readonly until: number;
+}
 
 /** The lanes to one origin. There are as many as answers are under way; who limits those limits them. */
 export class Lanes implements LaneOwner {
@@ -11,7 +19,9 @@ export class Lanes implements LaneOwner {
   readonly #lookup: LookupFunction | undefined;
   readonly askElsewhere: LaneOwner['askElsewhere'];
   readonly #all = new Set<Lane>();
-  #idle: Lane[] = [];
+  /** The one that was used last is the last. */
+  #idle: Idle[] = [];
+  #sweeping: NodeJS.Timeout | null = null;
 
   constructor(origin: URL, lookup: LookupFunction | undefined, askElsewhere: LaneOwner['askElsewhere']) {
     this.#origin = origin;
@@ -28,28 +38,52 @@ export class Lanes implements LaneOwner {
       return receiver.fail(error);
     }
     const asked: Asked = { request, text, receiver, signal };
-    const used = this.#idle.pop();
+    const used = this.#takeIdle();
     if (used) used.ask(asked, true);
     else this.#open().ask(asked, false);
   }
 
   destroy(): void {
     for (const lane of this.#all) lane.destroy();
+    clearInterval(this.#sweeping ?? undefined);
+    this.#sweeping = null;
   }
 
-  idle(lane: Lane): void {
-    if (this.#idle.length < MAX_IDLE) this.#idle.push(lane);
-    else lane.destroy();
+  idle(lane: Lane, forMs: number): void {
+    if (this.#idle.length >= MAX_IDLE) return lane.destroy();
+    this.#idle.push({ lane, until: performance.now() + forMs });
+    // One timer for all: a timer of its own for each pause between two requests costs more than what is done in them.
+    this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
   }
 
   closed(lane: Lane): void {
     this.#all.delete(lane);
-    this.#idle = this.#idle.filter((each) => each !== lane);
+    this.#idle = this.#idle.filter((each) => each.lane !== lane);
   }
 
   /** By a lane of its own, once: the server of the one that was used may have closed it while nobody looked. */
   askAgain(asked: Asked): void {
     this.#open().ask(asked, false);
+  }
+
+  #takeIdle(): Lane | null {
+    const last = this.#idle.pop();
+    if (!last) return null;
+    if (last.until > performance.now()) return last.lane;
+    // The others were used before it.
+    this.#idle.push(last);
+    this.#sweep();
+    return this.#idle.pop()?.lane ?? null;
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    const late = this.#idle.filter(({ until }) => until <= now);
+    this.#idle = this.#idle.filter(({ until }) => until > now);
+    for (const { lane } of late) lane.destroy();
+    if (this.#idle.length > 0 || !this.#sweeping) return;
+    clearInterval(this.#sweeping);
+    this.#sweeping = null;
   }
 
   #open(): Lane {

@@ -186,6 +186,21 @@ describe('a large body', () => {
     await expect(late.begun).rejects.toThrow('too late');
   });
 
+  test('ends with its signal together with the others of that signal, and those that have ended stay as they are', async () => {
+    let asked = 0;
+    const { origin, sockets } = await serving((socket) => {
+      if (++asked <= 5) socket.write(`${head(4)}good`);
+    });
+    const stop = new AbortController();
+    const lanes = lanesTo(origin);
+    for (let i = 0; i < 5; i++) expect((await bytesOf(ask(lanes, GET, stop.signal))).toString()).toBe('good');
+    const open = Array.from({ length: 10 }, () => bytesOf(ask(lanes, GET, stop.signal)));
+    await expect.poll(() => asked).toBe(15);
+    stop.abort(new Error('enough'));
+    for (const each of await Promise.allSettled(open)) expect(each).toMatchObject({ reason: { message: 'enough' } });
+    await expect.poll(() => [...sockets].every(({ destroyed }) => destroyed)).toBe(true);
+  });
+
   test('of another form is asked for again by who knows more of HTTP; a refusal is one', async () => {
     const text = 'x'.repeat(1000);
     const unusual = `HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n${text}`;
@@ -366,6 +381,25 @@ describe('a lane', () => {
       await wait(100);
     }
     expect(sockets.size).toBe(3);
+  });
+
+  test('is not used again when it has been idle for longer than its server keeps it, and is let go then', async () => {
+    const closed: number[] = [];
+    let connections = 0;
+    const { origin, sockets } = await serving((socket) => {
+      if (socket.listenerCount('close') < 2) {
+        const number = ++connections;
+        socket.once('close', () => closed.push(number));
+      }
+      socket.write(said('good', 'Keep-Alive: timeout=2\r\n'));
+    });
+    const lanes = lanesTo(origin);
+    for (let i = 0; i < 3; i++) expect(await read(lanes)).toBe('good');
+    expect(sockets.size).toBe(1);
+    await wait(1050);
+    expect(await read(lanes)).toBe('good');
+    expect(sockets.size).toBe(2);
+    await expect.poll(() => closed, { timeout: 5000 }).toEqual([1, 2]);
   });
 
   test('brings pages of any length, and no more than may be', async () => {
