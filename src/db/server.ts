@@ -95,6 +95,8 @@ async function spawnServer(folder: string): Promise<void> {
     'max_connections=100',
     'shared_buffers=128MB',
     'max_wal_size=2GB',
+    // A first sync fills many files of the log: each would be written twice.
+    'wal_init_zero=off',
     'checkpoint_timeout=15min',
   ];
   const words = ['-D', seenFrom(folder, owner), '-p', String(PORT), ...settings.flatMap((each) => ['-c', each])];
