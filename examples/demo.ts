@@ -150,9 +150,7 @@ async function demo(folder: string, server: S3Server): Promise<void> {
   say(`Its bytes are in ${join('data', 'content')}, where small documents lie together in packs.`);
 
   say(
-    bold(
-      '\n6. And the key? Every file of the data folder is searched: tables, indexes, write-ahead log, queue, audit log.',
-    ),
+    bold('\n6. And the key? Every file of the data folder is searched: tables, indexes, write-ahead log, audit log.'),
   );
   const hits = await findInFiles(join(folder, 'data'), [secretAccessKey, accessKeyId]);
   if (hits.length > 0) throw new Error(`the credential was found:\n${hits.join('\n')}`);

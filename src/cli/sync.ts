@@ -45,11 +45,13 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
       runIds.push(own ?? (await call('sources.sync', { id: source.id })).id);
     }
     const here = new Here(call, stop.signal);
-    const executed = app ? here.execute(app, mine) : null;
-    executed?.catch((error) => stop.abort(error));
-    const runs = await watch(call, runIds, stop.signal, globals.json, () => here.nextEnd);
-    stop.abort(new LockgateError('interrupted', 'This process is ending.'));
-    await executed;
+    const executed = app ? here.execute(app, mine) : Promise.resolve();
+    executed.catch((error) => stop.abort(error));
+    const ended = async () => {
+      stop.abort(new LockgateError('interrupted', 'This process is ending.'));
+      await executed;
+    };
+    const runs = await watch(call, runIds, stop.signal, globals.json, () => here.nextEnd).finally(ended);
     report(globals, runs);
   });
 }
