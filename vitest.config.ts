@@ -15,8 +15,9 @@ export default defineConfig({
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // A test that hangs is found a little later; one on a machine that others keep busy passes.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // Two settings of the machine that tests must not depend on.
     env: { AWS_CA_BUNDLE: '', AWS_CONFIG_FILE: '/nonexistent', AWS_SHARED_CREDENTIALS_FILE: '/nonexistent' },
   },

@@ -58,11 +58,11 @@ beforeAll(async () => {
   await call('collections.create', { name: 'handbook' });
   const place = { connectorType: 's3' as const, credentialId: 'my-creds', path: 's3://docs' };
   sourceId = (await call('sources.create', { collection: 'handbook', ...place })).id;
-}, 60_000);
+});
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
-}, 60_000);
+});
 
 test('the feeder keeps a full-text index in step, also when it is killed, in fewer than 80 lines', async () => {
   const environment = { LOCKGATE_URL: service.url, LOCKGATE_TOKEN: service.token };
@@ -91,7 +91,7 @@ test('the feeder keeps a full-text index in step, also when it is killed, in few
   expect(await search('travel')).toContain('7.txt: the [travel] policy of 7');
   await feeder.end('SIGTERM');
   expect((await readFile(join(EXAMPLES, 'rag-feeder.ts'), 'utf8')).split('\n').length).toBeLessThan(80);
-}, 90_000);
+});
 
 test('the receiver believes what is signed, and nothing else', async () => {
   const secretFile = join(folder, 'secret.txt');
@@ -122,4 +122,4 @@ test('the receiver believes what is signed, and nothing else', async () => {
     expect(forged.status).toBe(401);
   }
   expect(receiver.out).not.toContain('forged');
-}, 90_000);
+});

@@ -25,7 +25,7 @@ beforeAll(async () => {
     async () => expect((await client.call('documents.list', { collection: 'handbook' })).total).toBe(1),
     { timeout: 20_000, interval: 200 },
   );
-}, 60_000);
+});
 afterAll(() => service[Symbol.asyncDispose](), 60_000);
 
 interface Process {

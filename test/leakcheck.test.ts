@@ -88,7 +88,7 @@ describe('the command', () => {
     await deployment.putSecret();
     await deployment.connect();
     expect((await deployment.run('sync', 'handbook')).code).toBe(0);
-  }, 60_000);
+  });
   afterAll(() => deployment[Symbol.asyncDispose](), 60_000);
 
   async function query(text: string): Promise<void> {
@@ -108,7 +108,7 @@ describe('the command', () => {
     expect(bytes).toBeGreaterThan(10_000);
     const { items } = await deployment.json<{ items: { action: string; reason?: string }[] }>('audit', 'list');
     expect(items.some(({ action, reason }) => action === 'secret.access' && reason === 'leakcheck')).toBe(true);
-  }, 60_000);
+  });
 
   test('finds what was planted, in each form and each place, and shows none of it', async () => {
     const { secretAccessKey: secret, dataDir, folder } = deployment;
@@ -141,13 +141,13 @@ describe('the command', () => {
       expect(text).not.toContain(part);
       expect(text).not.toContain(secret.slice(-8));
     }
-  }, 60_000);
+  });
 
   test('what was planted is gone again', async () => {
     await query(`update lockgate.source set settings = '{}'; drop table public.elsewhere`);
     await rm(join(deployment.dataDir, 'notes.txt'));
     expect((await deployment.run('leakcheck')).code).toBe(0);
-  }, 60_000);
+  });
 
   test('after a leak it says who used which version when, and what came by it', async () => {
     await deployment.putSecret();
@@ -174,5 +174,5 @@ describe('the command', () => {
       'accessed 0 times',
     );
     expect(await deployment.run('audit', 'blast', 'my-creds', '--since', 'soon')).toMatchObject({ code: 2 });
-  }, 60_000);
+  });
 });

@@ -198,4 +198,4 @@ test('from the command line it is in the audit log under its own name, and nothi
   expect(new Set(actors.map((actor) => actor.replace(/^\d+/, '')))).toEqual(new Set(['', '/1']));
   expect((await deployment.run('doctor')).code).toBe(0);
   expect((await deployment.run('leakcheck')).code).toBe(0);
-}, 120_000);
+});

@@ -422,4 +422,4 @@ test('a worker syncs by schedule, without being asked', async () => {
   expect(stderr).toContain('"msg":"worker stopped"');
   const { items } = await deployment.json<{ items: RunRecord[] }>('runs', 'list');
   expect(items.every(({ trigger }) => trigger === 'schedule')).toBe(true);
-}, 120_000);
+});

@@ -32,4 +32,4 @@ test('the key pair is made before the first secret, and what adds secrets never 
   const refused = await deployment.run('secrets', 'keys');
   expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('no secret manager of the kind "file"')]);
   deployment.environment = environment;
-}, 60_000);
+});

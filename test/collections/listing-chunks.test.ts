@@ -34,4 +34,4 @@ test('what a run has left that did not end hides no chunk: neither that of a fai
   expect(await valid()).toEqual(['a', 'x']);
   await forgetChunksAt(db, sourceId, ['d']);
   expect(await valid()).toEqual(['x']);
-}, 60_000);
+});

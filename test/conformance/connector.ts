@@ -141,7 +141,7 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
       expect(keys.length).toBe(10_000);
       expect(new Set(keys).size).toBe(10_000);
       if (!harness.putMany) for (const key of many) await harness.remove(key);
-    }, 120_000);
+    });
 
     test('every page can be asked for again, and taken up by another process', async () => {
       for (let i = 0; i < 23; i++) await harness.put(`resume/${String(i).padStart(3, '0')}`, 'x');

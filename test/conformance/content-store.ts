@@ -31,7 +31,7 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
     beforeAll(async () => {
       harness = await makeHarness();
       store = harness.store;
-    }, 60_000);
+    });
     afterAll(() => harness.close(), 60_000);
     const read = async (sha256: string, range?: { start: number; end?: number }) =>
       Buffer.concat(await Array.fromAsync(store.read(sha256, range)));
@@ -103,7 +103,7 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
       await store.remove(gone);
       await expect(read(gone)).rejects.toMatchObject({ code: 'content_not_found' });
       expect(await hashes()).not.toContain(gone);
-    }, 60_000);
+    });
 
     test('a sweep removes what dead processes left, and nothing of living ones', async () => {
       // Large enough for a file of its own everywhere.
@@ -133,7 +133,7 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
       harness.away(false);
       await store.commit([staged]);
       expect((await read(staged.sha256)).toString()).toBe('patient content');
-    }, 60_000);
+    });
 
     test('a store that does not answer is away after a while, and there again when it does', async (context) => {
       if (!harness.silent) return context.skip('this store always answers');
@@ -145,6 +145,6 @@ export function contentStoreConformance(name: string, makeHarness: () => Promise
       harness.silent(false);
       await store.commit([staged]);
       expect((await read(staged.sha256)).toString()).toBe('unanswered content');
-    }, 60_000);
+    });
   });
 }

@@ -49,7 +49,7 @@ test('content goes when nothing has referred to it for the time of grace, and wh
   await wait(1200);
   await collect(1);
   expect(await hashes()).toEqual([]);
-}, 60_000);
+});
 
 /** Marks it as if it alone were listed. */
 const mark = (db: Database, sha256: string) =>
@@ -116,4 +116,4 @@ test('syncs and collections at once lose nothing that a document refers to', asy
   await collecting;
   expect(removed).toBeGreaterThan(0);
   for (let n = 0; n < 12; n++) await Array.fromAsync(content.read(hashOf(`last content ${n}`)));
-}, 120_000);
+});

@@ -167,4 +167,4 @@ test('a deployment keeps its documents in a bucket of its own, and reads them fr
     expect((await deployment.run('collections', 'list')).stderr).toContain(message);
   }
   deployment.environment.LOCKGATE_CONTENT_STORE = 's3://content';
-}, 60_000);
+});

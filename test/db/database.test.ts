@@ -153,7 +153,7 @@ describe('the embedded server', () => {
     await writeFile(join(folder, 'postgresql.conf'), 'nonsense');
     expect(await started('await stopUnused(folder);')).toBe('true');
     await rm(root, { recursive: true });
-  }, 60_000);
+  });
 
   test('is joined or started anew whenever somebody comes while the last one leaves', async () => {
     const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));
@@ -173,7 +173,7 @@ describe('the embedded server', () => {
     await held.leave();
     expect(await pidOf(folder)).toBe(0);
     await rm(root, { recursive: true });
-  }, 60_000);
+  });
 
   test('starts after its own kill -9, and beside a process that has its old number', async () => {
     const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));

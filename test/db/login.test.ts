@@ -66,7 +66,7 @@ test('the password of the database is asked for when it connects, and again when
   expect(code).toBe('database_refused');
   await db[Symbol.asyncDispose]();
   await close();
-}, 60_000);
+});
 
 test('DATABASE_SECRET names it; no credential of a source is read this way, and it shows nowhere', async () => {
   const { url, close } = await guarded();
@@ -120,4 +120,4 @@ test('DATABASE_SECRET names it; no credential of a source is read this way, and 
   expect(audit).toContain('open the database');
   deployment.environment = own;
   await close();
-}, 60_000);
+});

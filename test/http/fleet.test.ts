@@ -65,4 +65,4 @@ test('workers, bounds, labels and documents that fail, over the API and the comm
   expect(await call('runs.get', { id })).toMatchObject({ state: 'completed', waitsFor: null });
   labelled.child.kill('SIGTERM');
   expect((await labelled.ended).code).toBe(0);
-}, 120_000);
+});

@@ -16,7 +16,7 @@ beforeAll(async () => {
   service.deployment.environment.LOCKGATE_REQUESTS_PER_MINUTE = '1000000';
   await service.down();
   await service.up();
-}, 60_000);
+});
 afterAll(async () => service[Symbol.asyncDispose](), 60_000);
 
 type Json = Record<string, unknown>;

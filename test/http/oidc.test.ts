@@ -29,12 +29,12 @@ beforeAll(async () => {
     LOCKGATE_OIDC_AUDIENCE: 'lockgate',
     LOCKGATE_OIDC_RULES: join(folder, 'rules.yaml'),
   });
-}, 60_000);
+});
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   await issuer[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
-}, 60_000);
+});
 
 interface Claims {
   readonly sub?: string;

@@ -22,7 +22,7 @@ describe('what people ask before and after a sync', () => {
     for (let i = 0; i < 150; i++) s3.put('docs', `folder/Doc ${String(i).padStart(3, '0')}.txt`, `text ${i}`);
     for (let i = 0; i < 20; i++) s3.put('docs', `drafts/draft ${i}.txt`, 'draft');
     s3.put('docs', 'large.bin', 'x'.repeat(5000));
-  }, 60_000);
+  });
   afterAll(async () => service[Symbol.asyncDispose](), 60_000);
 
   test('a credential is tried by a worker before it is kept, and nothing of it stays', async () => {
@@ -45,7 +45,7 @@ describe('what people ask before and after a sync', () => {
     const canaries = [service.deployment.secretAccessKey, 'fake/wrong+key'];
     expect(findIn(Buffer.from(await service.deployment.everyRow()), canaries)).toEqual([]);
     expect(await findInFiles(service.deployment.dataDir, canaries)).toEqual([]);
-  }, 60_000);
+  });
 
   test('what was left by a process that died while it tried is hidden, and removed by the next', async () => {
     const words = [
@@ -64,7 +64,7 @@ describe('what people ask before and after a sync', () => {
     await expect(call('secrets.describe', { id: 'lockgate-try-0123456789abcdef' })).rejects.toMatchObject({
       code: 'credential_not_found',
     });
-  }, 60_000);
+  });
 
   test('a preview says what a source would have, what the filters drop and why, and keeps nothing', async () => {
     await call('secrets.put', { id: 'my-creds', type: 's3', credential: service.deployment.credential() });
@@ -92,7 +92,7 @@ describe('what people ask before and after a sync', () => {
     await expect(
       call('sources.preview', { collection: 'handbook', ...place, path: 's3://nowhere' }),
     ).rejects.toMatchObject({ code: expect.any(String) });
-  }, 60_000);
+  });
 
   test('schedules are said in words, with their next times in their zone', async () => {
     const explain = (schedule: object) => call('schedules.explain', { schedule: schedule as never, times: 3 });
@@ -144,7 +144,7 @@ describe('what people ask before and after a sync', () => {
     const gone = await call('documents.history', { id: document?.id ?? '' });
     expect(gone.items.map(({ kind }) => kind)).toEqual(['removed', 'changed', 'added']);
     await expect(call('documents.history', { id: 'rubbish' })).rejects.toMatchObject({ code: 'document_not_found' });
-  }, 90_000);
+  });
 
   test('a Vault is registered and forgotten without what opens it being anywhere', async () => {
     const opener = `hvs.fake-${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}`;
@@ -168,7 +168,7 @@ describe('what people ask before and after a sync', () => {
     expect((await call('secrets.list', {})).items.map(({ id }) => id)).toEqual(['my-creds']);
     expect(await call('members.list', {})).toEqual({ oidc: false, items: [] });
     expect(await call('about.get', {})).toMatchObject({ secretManager: 'default', oidc: false });
-  }, 60_000);
+  });
 
   test('what lies in a Vault of the workspace is listed, described and removed by a worker, to whom no value is sent', async () => {
     const { vault, opener } = await bringVault(service);
@@ -209,5 +209,5 @@ describe('what people ask before and after a sync', () => {
     const values = [opener, deployment.secretAccessKey];
     expect(findIn(Buffer.from(await deployment.everyRow()), values)).toEqual([]);
     expect(findIn(Buffer.from(service.said.join('')), values)).toEqual([]);
-  }, 90_000);
+  });
 });

@@ -45,7 +45,7 @@ describe('the service', () => {
       service.deployment.s3.put('docs', `folder/doc ${i}.txt`, `text ${i}`, { contentType: 'text/plain' });
     service.deployment.s3.put('docs', 'page.html', '<script>alert(1)</script>', { contentType: 'text/html' });
     service.deployment.s3.put('docs', 'large.bin', 'x'.repeat(5000));
-  }, 60_000);
+  });
   afterAll(async () => service[Symbol.asyncDispose](), 60_000);
 
   test('takes a credential in, connects a collection, has a worker check and sync it, and gives the documents out', async () => {
@@ -95,7 +95,7 @@ describe('the service', () => {
     expect((await call('documents.list', { collection: 'handbook', status: 'ok' })).total).toBe(13);
     const soon = new Date(Date.now() + 3_600_000).toISOString();
     expect((await call('documents.list', { collection: 'handbook', modifiedAfter: soon })).total).toBe(0);
-  }, 60_000);
+  });
 
   test('content has ranges, ETags and names, and runs nowhere', async () => {
     const { items } = await call('documents.list', { collection: 'handbook', sort: 'path' });
@@ -156,7 +156,7 @@ describe('the service', () => {
     await expect(call('plans.execute', { id: plan.id })).rejects.toMatchObject({ code: 'plan_not_ready' });
     const next = await ended((await call('sources.sync', { id: source.id })).id);
     expect(next).toMatchObject({ state: 'completed', added: 2, removed: 1 });
-  }, 60_000);
+  });
 
   test('an explanation says why a file is here or not', async () => {
     const explain = (path: string) => call('sources.explain', { id: source.id, path });
@@ -175,7 +175,7 @@ describe('the service', () => {
     service.deployment.s3.fault = () => undefined;
     const failed = (await call('runs.list', { source: source.id, limit: 1 })).items[0];
     expect(await ended((await call('runs.retry', { id: failed?.id ?? '' })).id)).toMatchObject({ added: 1 });
-  }, 60_000);
+  });
 
   test('readers wait for changes, go on where they were, and are told by webhooks in order', async () => {
     const { lastChange } = await call('collections.get', { collection: 'handbook' });
@@ -215,7 +215,7 @@ describe('the service', () => {
     expect(receiver.messages.at(-1)).toMatchObject({ changes: [{ number: lastChange + 2 }] });
     await call('webhooks.remove', { id: webhook.id });
     expect((await call('webhooks.list', { collection: 'handbook' })).items).toEqual([]);
-  }, 90_000);
+  });
 
   test('a definition is applied, and applied again changes nothing', async () => {
     const definition = {
@@ -253,7 +253,7 @@ describe('the service', () => {
       Object.assign(wrong.collections[0]?.sources[0] as object, bad);
       await expect(call('apply', wrong), JSON.stringify(bad)).rejects.toMatchObject({ hint: expect.any(String) });
     }
-  }, 60_000);
+  });
 
   test('says how it is: health, readiness, metrics, its own description', async () => {
     await call('collections.get', { collection: 'handbook' });
@@ -313,7 +313,7 @@ describe('the service', () => {
     await expect(call('collections.get', { collection: 'renamed' })).rejects.toMatchObject({
       code: 'collection_not_found',
     });
-  }, 60_000);
+  });
 
   test('roles permit what they say, and tokens end', async () => {
     const tokens = new Map<string, string>();
@@ -356,7 +356,7 @@ describe('the service', () => {
     const short = await call('tokens.create', { name: 'short', role: 'viewer', expiresInDays: 0.001 });
     expect((await service.request('GET', '/v1/collections', { token: short.token })).status).toBe(200);
     expect(Date.parse(short.expiresAt ?? '') - Date.now()).toBeLessThan(90_000);
-  }, 60_000);
+  });
 
   test('the process that listens adds and lists without the identity, and nothing reads a value', async () => {
     const identity = join(service.deployment.dataDir, 'keys', 'identity.txt');
@@ -380,7 +380,7 @@ describe('the service', () => {
     await rename(`${identity}.away`, identity);
     expect(await call('sources.check', { id })).toMatchObject({ readable: true });
     expect(await call('secrets.remove', { id: 'blind', force: true })).toEqual({ removed: 'blind' });
-  }, 90_000);
+  });
 
   test('nothing of all this shows a credential: no answer, no log line, no event, no row, no file', async () => {
     const { secretAccessKey, accessKeyId, folder } = service.deployment;
@@ -401,5 +401,5 @@ describe('the service', () => {
     await service.down();
     expect(findIn(Buffer.from(await service.deployment.everyRow()), values)).toEqual([]);
     expect(await findInFiles(folder, values)).toEqual([]);
-  }, 60_000);
+  });
 });

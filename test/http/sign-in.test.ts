@@ -30,12 +30,12 @@ beforeAll(async () => {
     LOCKGATE_OIDC_CLIENT_ID: 'lockgate-pages',
     LOCKGATE_OIDC_CLIENT_SECRET_FILE: join(folder, 'secret'),
   });
-}, 60_000);
+});
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   await issuer[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
-}, 60_000);
+});
 
 const cookieOf = (response: { headers: Headers }): string =>
   response.headers.getSetCookie().find((each) => /^lockgate=[^;]/.test(each)) ?? '';

@@ -113,7 +113,7 @@ test('what others could overhear is not served, and the command line speaks with
   deployment.environment = own;
   // The same words, whoever did the work.
   expect((await deployment.run('changes', 'handbook', '--json')).stdout).toBe(remote);
-}, 120_000);
+});
 
 test('it speaks TLS with its own certificate, and bounds what each caller may ask', async () => {
   const certificate = await trustedCertificate();
@@ -159,7 +159,7 @@ test('it speaks TLS with its own certificate, and bounds what each caller may as
   expect(guesses.filter((status) => status === 401).length).toBe(10);
   expect(guesses.slice(10)).toEqual(Array(10).fill(429));
   expect((await ask(viewer)).status).toBe(200);
-}, 60_000);
+});
 
 /** A token that is made over a connection which trusts the certificate. */
 async function made(service: Service, ca: string): Promise<string> {

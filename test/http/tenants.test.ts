@@ -10,7 +10,7 @@ beforeAll(async () => {
   service.deployment.environment.LOCKGATE_REQUESTS_PER_MINUTE = '1000000';
   await service.down();
   await service.up();
-}, 60_000);
+});
 afterAll(async () => service[Symbol.asyncDispose](), 60_000);
 
 test('a token of one workspace sees, uses and changes nothing of another, on any route', async () => {
@@ -119,4 +119,4 @@ test('a token of one workspace sees, uses and changes nothing of another, on any
   expect((await theirs.call('workspaces.list', {})).items.length).toBeGreaterThan(1);
   const own = await service.client(foreign).call('workspaces.list', {});
   expect(own.items.map(({ id }) => id)).toEqual(['theirs']);
-}, 120_000);
+});

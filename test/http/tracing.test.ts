@@ -40,4 +40,4 @@ test('traces go where the standard variables say, of the service and its workers
     expect(sent.includes(name), name).toBe(true);
   const values = [service.deployment.secretAccessKey, service.deployment.accessKeyId, service.token];
   expect(findIn(sent, values)).toEqual([]);
-}, 60_000);
+});

@@ -85,7 +85,7 @@ test('workers take the sources of their labels, and a run that nobody may take s
   stop.abort(new Error('the test ends'));
   await Promise.all(crews);
   expect(await listWorkers(db)).toEqual([]);
-}, 60_000);
+});
 
 test('a long run gives way to one that waits, and goes on behind it', async () => {
   await using db = await freshDatabase();
@@ -127,4 +127,4 @@ test('a long run gives way to one that waits, and goes on behind it', async () =
   expect(order).toEqual([long, short, long]);
   stop.abort(new Error('the test ends'));
   await crew;
-}, 60_000);
+});

@@ -212,5 +212,5 @@ describe('azure-key-vault alone', () => {
     expect(findIn(Buffer.from(stdout + stderr), values)).toEqual([]);
     expect(findIn(Buffer.from(await deployment.everyRow()), values)).toEqual([]);
     expect(await findInFiles(deployment.folder, values)).toEqual([]);
-  }, 60_000);
+  });
 });

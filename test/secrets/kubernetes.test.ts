@@ -117,7 +117,7 @@ describe('kubernetes alone', () => {
     expect(many.server.counts.get('list')).toBe(3);
     expect(many.server.valuesSent).toBe(0);
     await many.close();
-  }, 60_000);
+  });
 
   test('a version is never changed, and another hand’s secret is not touched', async () => {
     await at.directory().put('versioned', 's3', new Secret({ n: 1 }));
@@ -198,5 +198,5 @@ describe('kubernetes alone', () => {
     const values = [deployment.secretAccessKey];
     expect(findIn(Buffer.from(await deployment.everyRow()), values)).toEqual([]);
     expect(await findInFiles(deployment.folder, values)).toEqual([]);
-  }, 60_000);
+  });
 });

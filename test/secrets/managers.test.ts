@@ -56,7 +56,7 @@ managers:
     };
     deployment.s3.put('docs', 'a.txt', 'text');
     await deployment.json('collections', 'create', 'handbook');
-  }, 60_000);
+  });
   afterAll(async () => {
     await deployment[Symbol.asyncDispose]();
     await vault[Symbol.asyncDispose]();
@@ -80,7 +80,7 @@ managers:
     expect((await add('--credential', 'nowhere:x')).stderr).toContain('no secret manager "nowhere"');
     expect((await add('--credential', 'team:others/secret')).code).not.toBe(0);
     for (const { id } of [first, latest, missing]) await deployment.json('sources', 'remove', id);
-  }, 60_000);
+  });
 
   test('a credential is put together from fields that are kept elsewhere, and not from other credentials', async () => {
     const { accessKeyId, secretAccessKey, s3 } = deployment;
@@ -111,7 +111,7 @@ managers:
       expect(run?.error?.message, field).toContain(message);
     }
     await deployment.json('sources', 'remove', id);
-  }, 60_000);
+  });
 
   test('a secret that is for one collection or one path is not for others, whatever a source says', async () => {
     const input = JSON.stringify(deployment.credential());
@@ -146,7 +146,7 @@ managers:
     expect((await deployment.start(widen, input).ended).code).toBe(0);
     expect(await sync(id)).toMatchObject({ state: 'completed' });
     await deployment.json('sources', 'remove', id);
-  }, 60_000);
+  });
 
   test('a workspace registers its own Vault, whose token is a secret and in no table', async () => {
     await using own = await new VaultServer().listen();
@@ -200,7 +200,7 @@ managers:
     }
     const audit = await readFile(join(deployment.dataDir, 'audit', 'access.jsonl'), 'utf8');
     expect(audit).toContain('"action":"manager.register"');
-  }, 90_000);
+  });
 
   test('a run says that the secret manager was asked again, and which version the source rejected', async () => {
     const { accessKeyId, secretAccessKey, s3 } = deployment;
@@ -219,7 +219,7 @@ managers:
     expect(await deployment.json('runs', 'show', run?.id ?? '')).toMatchObject({ state: 'completed', secretWaits: 2 });
     expect((await deployment.run('runs', 'show', run?.id ?? '')).stdout).toMatch(/secret manager asked again +2/);
     await deployment.json('sources', 'remove', id);
-  }, 60_000);
+  });
 
   test('describe tells versions, ages, ends and users; and nothing of all this left a value anywhere', async () => {
     await deployment.putSecret(
@@ -235,5 +235,5 @@ managers:
     expect(findIn(Buffer.from(await deployment.everyRow()), [...values, token])).toEqual([]);
     expect(await findInFiles(deployment.folder, values)).toEqual([]);
     expect(await findInFiles(deployment.dataDir, [token])).toEqual([]);
-  }, 60_000);
+  });
 });

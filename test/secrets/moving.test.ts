@@ -203,5 +203,5 @@ describe('moving secrets', () => {
     expect(again.skipped.length).toBe(SECRETS + 1);
     expect((await deployment.run('secrets', 'export', '--recipient', 'nobody', '--output', bundle)).code).toBe(2);
     await wait(0);
-  }, 120_000);
+  });
 });

@@ -46,11 +46,11 @@ describe('securestore alone', () => {
   beforeAll(async () => {
     store = await Store.start();
     folder = await mkdtemp(join(tmpdir(), 'lockgate-securestore-client-'));
-  }, 60_000);
+  });
   afterAll(async () => {
     await store[Symbol.asyncDispose]();
     await rm(folder, { recursive: true });
-  }, 60_000);
+  });
 
   test('what is wrong is told apart, in words that help', async () => {
     const put = (as: string) =>
@@ -80,7 +80,7 @@ describe('securestore alone', () => {
     await store.down();
     await expect(read('worker')).rejects.toMatchObject({ code: 'secret_manager_unavailable' });
     await store.up();
-  }, 60_000);
+  });
 
   test('settings that cannot be are refused by name', () => {
     const manager = (more: Record<string, string>) => () =>
@@ -120,5 +120,5 @@ describe('securestore alone', () => {
     expect(findIn(Buffer.from(await deployment.everyRow()), values)).toEqual([]);
     expect(await findInFiles(deployment.dataDir, values)).toEqual([]);
     expect(findIn(Buffer.from(`${stdout}${store.said.join('')}`), values)).toEqual([]);
-  }, 120_000);
+  });
 });

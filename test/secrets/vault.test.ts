@@ -353,5 +353,5 @@ describe('vault alone', () => {
     const values = [deployment.secretAccessKey, token];
     expect(findIn(Buffer.from(await deployment.everyRow()), values)).toEqual([]);
     expect(await findInFiles(deployment.folder, values)).toEqual([]);
-  }, 60_000);
+  });
 });

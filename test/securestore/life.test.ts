@@ -35,7 +35,7 @@ test('it starts sealed, says so, and opens when its key comes; a wrong key leave
   await rename(`${key}.away`, key);
   await vi.waitFor(async () => expect((await store.ask(null, 'GET', '/readyz')).status).toBe(200), { timeout: 10_000 });
   expect((await store.reveal('kept')).body.value).toEqual({ n: 1 });
-}, 90_000);
+});
 
 test('its keys move to a service of a cloud; while that is away it stays sealed and says why, and opens when it is back', async () => {
   await using store = await Store.start();
@@ -72,7 +72,7 @@ test('its keys move to a service of a cloud; while that is away it stays sealed 
   await store.up(cloud);
   await vi.waitFor(async () => expect((await store.ask(null, 'GET', '/readyz')).status).toBe(200), { timeout: 20_000 });
   expect((await store.reveal('kept')).body.value).toEqual({ n: 1 });
-}, 90_000);
+});
 
 test('keys are wrapped anew without touching values, also when it is killed on the way', async () => {
   await using store = await Store.start();
@@ -102,7 +102,7 @@ test('keys are wrapped anew without touching values, also when it is killed on t
   await store.down();
   await store.up();
   expect((await store.ask(null, 'GET', '/readyz')).body.why).toContain('which this server has not');
-}, 120_000);
+});
 
 test('a backup opens elsewhere with the key, and is worth nothing without it', async () => {
   await using store = await Store.start();
@@ -135,7 +135,7 @@ test('a backup opens elsewhere with the key, and is worth nothing without it', a
   expect((await store.ask('admin', 'POST', `${SECRETS}/gone/undelete`)).status).toBe(200);
   expect((await store.add('kept', {})).body.version).toBe(3);
   await store.down();
-}, 90_000);
+});
 
 test('killed at any instant it loses no write that it answered, of any replica', async () => {
   await using db = await emptyDatabase();
@@ -181,7 +181,7 @@ test('killed at any instant it loses no write that it answered, of any replica',
   // Each of the two has a log of its own, and each is whole.
   for (const store of [one, two])
     expect(JSON.parse((await store.run(['audit', 'verify', '--json'])).stdout)).toMatchObject({ ok: true });
-}, 120_000);
+});
 
 test('it speaks HTTP/2 and HTTP/1.1 over TLS, knows client certificates, and nothing in the clear but on this machine', async () => {
   await using store = await Store.make();
@@ -234,4 +234,4 @@ test('it speaks HTTP/2 and HTTP/1.1 over TLS, knows client certificates, and not
   session.close();
   expect(status).toBe(200);
   await expect(fetch(store.url.replace('https', 'http'))).rejects.toThrow();
-}, 60_000);
+});

@@ -21,11 +21,11 @@ describe('the secret server', () => {
     store.environment.LOCKGATE_SECURESTORE_FAILURES_PER_MINUTE = '100';
     await store.up();
     issuer = await new Issuer().listen();
-  }, 60_000);
+  });
   afterAll(async () => {
     await store[Symbol.asyncDispose]();
     await issuer[Symbol.asyncDispose]();
-  }, 60_000);
+  });
 
   test('keeps versions, and gives a value to who may reveal and to nobody else', async () => {
     const value = { access_key_id: 'ümläut 😀', secret: CANARY };
@@ -263,7 +263,7 @@ rules:
     expect(await problemsOf(`${file}.heads`, heads.replace(/"seq":(\d)/, '"seq":9$1'))).toContain('forged');
     await rm(`${file}.head`);
     await store.up();
-  }, 60_000);
+  });
 
   test('without its log it reveals nothing', async () => {
     const folder = join(store.dataDir, 'audit');
@@ -296,7 +296,7 @@ rules:
     await wait(200);
     expect(await findInFiles(store.dataDir, values)).toEqual([]);
     await store.up();
-  }, 60_000);
+  });
 
   test('guesses tell nothing apart, and have to wait', async () => {
     await store.reveal('first', 1);

@@ -104,7 +104,7 @@ test('a hand that was given up for dead can commit nothing, and others do what i
   expect(await store.takeBatches(3)).toEqual([]);
   await expect(store.heartbeat()).rejects.toMatchObject({ code: 'run_lost' });
   await expectExact(rig);
-}, 60_000);
+});
 
 test('a slow object holds nothing but itself', async () => {
   const { rig } = await filled(60);
@@ -133,7 +133,7 @@ test('a slow object holds nothing but itself', async () => {
   release();
   await running;
   await expectExact(rig);
-}, 60_000);
+});
 
 test('a run waits while its credential, its account or its workspace has as many hands as it may', async () => {
   await using rig = await Rig.open();

@@ -98,7 +98,7 @@ test('parts are listed side by side, and an interrupted listing goes on in each'
   expect(sorted(await rig.replay())).toEqual(sorted(rig.wanted()));
   const [after] = await rig.db.query<{ listed: number }>('select listed from lockgate.run');
   expect(after?.listed).toBe(600);
-}, 60_000);
+});
 
 test('a source that lists in an order of its own is found out also where it is cut, and nothing is taken for gone', async () => {
   for (const order of ['none', 'utf16'] as const) {
@@ -114,4 +114,4 @@ test('a source that lists in an order of its own is found out also where it is c
     const changes = await rig.db.query(`select 1 from lockgate.change where kind <> 'added'`);
     expect(changes).toEqual([]);
   }
-}, 60_000);
+});

@@ -82,4 +82,4 @@ test('a content store that goes away in mid-run fails the run, and the next one 
   expect(await deployment.json('documents', 'list', 'handbook')).toMatchObject({ total: 1500 });
   // What was stored is not fetched again.
   expect((deployment.s3.counts.get('GetObject') ?? 0) - fetched).toBe(1500 - total);
-}, 120_000);
+});

@@ -35,12 +35,12 @@ describe.skipIf(!EXECUTABLE)('a service as an organisation has it', () => {
     await call('collections.create', { name: 'handbook' });
     const place = { connectorType: 's3' as const, credentialId: 'my-creds', path: 's3://docs' };
     await call('sources.create', { collection: 'handbook', ...place });
-  }, 60_000);
+  });
   afterAll(async () => {
     await service[Symbol.asyncDispose]();
     await issuer[Symbol.asyncDispose]();
     await rm(folder, { recursive: true });
-  }, 60_000);
+  });
 
   test('people sign in by the identity provider, choose a workspace, and see who they are', async () => {
     await using browser = await Browser.open();
@@ -67,7 +67,7 @@ describe.skipIf(!EXECUTABLE)('a service as an organisation has it', () => {
     await page.goto(`${service.url}/settings/members`);
     await page.getByText('groups: data-team').first().waitFor();
     expect(browser.complaints).toEqual([]);
-  }, 90_000);
+  });
 
   test('a run is seen as it goes, and can be stopped', async () => {
     await using browser = await Browser.open();
@@ -91,7 +91,7 @@ describe.skipIf(!EXECUTABLE)('a service as an organisation has it', () => {
     await page.getByText('completed', { exact: true }).waitFor();
     expect((await service.client().call('collections.get', { collection: 'handbook' })).documents).toBe(60);
     expect(browser.complaints).toEqual([]);
-  }, 90_000);
+  });
 
   test('a service that comes back is not missed: the page asks again', async () => {
     await using browser = await Browser.open();
@@ -105,5 +105,5 @@ describe.skipIf(!EXECUTABLE)('a service as an organisation has it', () => {
     await service.up();
     await page.getByRole('button', { name: 'Try again' }).click();
     await page.getByText('When they ran').waitFor();
-  }, 90_000);
+  });
 });

@@ -17,11 +17,11 @@ describe.skipIf(!EXECUTABLE)('secrets in a Vault that the workspace brought alon
     await deployment.putSecret('kept-there', credential, 's3', '--manager', 'ours');
     deployment.s3.put('docs', 'a.txt', 'text');
     await call('collections.create', { name: 'handbook' });
-  }, 60_000);
+  });
   afterAll(async () => {
     await service[Symbol.asyncDispose]();
     await vault[Symbol.asyncDispose]();
-  }, 60_000);
+  });
 
   test('are seen, used for a source, and removed', async () => {
     await using browser = await Browser.open();
@@ -55,5 +55,5 @@ describe.skipIf(!EXECUTABLE)('secrets in a Vault that the workspace brought alon
     await page.getByText('No credential in ours yet').waitFor();
     expect([...vault.entries.keys()].filter((key) => key.includes('kept-there'))).toEqual([]);
     expect(browser.complaints).toEqual([]);
-  }, 120_000);
+  });
 });

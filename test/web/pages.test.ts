@@ -54,11 +54,11 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
     const source = await call('sources.create', { collection: 'handbook', ...place });
     runId = (await call('sources.sync', { id: source.id })).id;
     while ((await call('runs.get', { id: runId })).state !== 'completed') await wait(100);
-  }, 60_000);
+  });
   afterAll(async () => {
     await service[Symbol.asyncDispose]();
     await rm(folder, { recursive: true });
-  }, 60_000);
+  });
 
   test.each(LOOKS)(
     '%s, none keeps anybody out',
@@ -134,7 +134,7 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
     await press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     expect(await focused()).toBe('New secret');
-  }, 90_000);
+  });
 
   test('documents are shown without running anything of them', async () => {
     await using browser = await Browser.open();
@@ -158,7 +158,7 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
     await page.getByText('1 page.', { exact: true }).waitFor();
     expect(await page.locator('canvas').count()).toBe(1);
     expect(browser.complaints).toEqual([]);
-  }, 90_000);
+  });
 
   test('a key file that is pasted or dropped fills the form, and is sealed from there', async () => {
     await using browser = await Browser.open();
@@ -191,7 +191,7 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
       .getByRole('alert')
       .filter({ hasText: /private_key/ })
       .waitFor();
-  }, 60_000);
+  });
 
   test('deletions that need somebody are seen before they are approved', async () => {
     await using browser = await Browser.open();
@@ -216,7 +216,7 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
     await page.getByRole('button', { name: 'Remove them' }).click();
     await page.getByText('120 removed').waitFor();
     expect((await call('collections.get', { collection: 'emptied' })).documents).toBe(0);
-  }, 60_000);
+  });
 
   test('the first page is small, and says what may run in it', async () => {
     await using browser = await Browser.open();
@@ -242,7 +242,7 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
     expect((await fetch(`${service.url}/collections/x`, { headers: { accept: 'text/html' } })).status).toBe(200);
     expect((await fetch(`${service.url}/v1/nothing`, { headers: { accept: 'text/html' } })).status).toBe(404);
     expect((await fetch(`${service.url}/assets/nothing.js`)).status).toBe(404);
-  }, 60_000);
+  });
 
   test('who may only look is offered nothing else', async () => {
     const { token } = await service.client().call('tokens.create', { name: 'viewer', role: 'viewer' });
@@ -261,7 +261,7 @@ describe.skipIf(!EXECUTABLE)('the pages', () => {
     await page.reload();
     await page.getByLabel('API token').waitFor();
     expect(browser.complaints).toEqual([]);
-  }, 60_000);
+  });
 });
 
 /** Two pixels by two. */
