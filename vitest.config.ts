@@ -18,6 +18,7 @@ export default defineConfig({
     // A test that hangs is found a little later; one on a machine that others keep busy passes.
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 20_000 } },
     // Two settings of the machine that tests must not depend on.
     env: { AWS_CA_BUNDLE: '', AWS_CONFIG_FILE: '/nonexistent', AWS_SHARED_CREDENTIALS_FILE: '/nonexistent' },
   },

@@ -307,7 +307,7 @@ export function connectorConformance(name: string, makeHarness: () => Promise<Co
         const body = randomBytes(300_000);
         await harness.put('faults/a', body);
         // Short where nothing else ends the call: a busy machine takes longer for an answer now and then.
-        await using source = kind === 'stall' ? layered('faults/', 1500) : layered('faults/');
+        await using source = kind === 'stall' ? layered('faults/', 4000) : layered('faults/');
         const [entry] = await listAll(source);
         harness.faults?.fail(kind, count, on);
         try {

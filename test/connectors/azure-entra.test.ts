@@ -92,8 +92,8 @@ describe('azure by an application of Microsoft Entra ID', () => {
     const impatient = AbortSignal.timeout(200);
     const first = source.listPage(null, impatient);
     first.catch(() => undefined);
-    await vi.waitFor(() => expect(stalls).toBe(0));
-    await vi.waitFor(() => expect(impatient.aborted).toBe(true));
+    await expect.poll(() => stalls).toBe(0);
+    await expect.poll(() => impatient.aborted).toBe(true);
     expect((await source.listPage(null, signal)).entries.length).toBe(1);
     stalls = 1;
     await using other = open(app);

@@ -378,7 +378,7 @@ describe('a lane', () => {
     const lanes = lanesTo(origin);
     for (let i = 0; i < 3; i++) {
       expect(await read(lanes)).toBe('good');
-      await wait(100);
+      await expect.poll(() => [...sockets].every(({ destroyed }) => destroyed)).toBe(true);
     }
     expect(sockets.size).toBe(3);
   });
