@@ -45,7 +45,7 @@ function appender(name: string): ChildProcess & { appended: string[] } {
   return Object.assign(child, { appended });
 }
 
-/** Three times three processes append until they are killed, wherever they are. Returns what was durable. */
+/** Three times three processes append until they are killed, wherever they are, each time a dozen lines at the least. Returns what was durable. */
 async function appendAndKill(meanwhile: () => Promise<unknown>): Promise<string[]> {
   const durable: string[] = [];
   for (let round = 0; round < 3; round++) {
@@ -53,6 +53,8 @@ async function appendAndKill(meanwhile: () => Promise<unknown>): Promise<string[
     const closed = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
     try {
       await meanwhile();
+      // A busy machine takes long to start them.
+      await expect.poll(() => children.flatMap(({ appended }) => appended).length).toBeGreaterThan(11);
     } finally {
       for (const child of children) child.kill('SIGKILL');
       await Promise.all(closed);
