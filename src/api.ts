@@ -14,6 +14,7 @@ import type { CheckReport } from './contract/connector.ts';
 import type { ContentStore } from './contract/content-store.ts';
 import type { Database } from './contract/database.ts';
 import { describeError } from './contract/errors.ts';
+import { inTime } from './contract/in-time.ts';
 import { openDirectories } from './directories.ts';
 import { authenticator } from './http/authenticate.ts';
 import { openHttp } from './http/server.ts';
@@ -110,7 +111,7 @@ export async function sayBootstrapToken(db: Database, say: (line: string) => voi
 async function readiness({ config, db, content }: ApiParts) {
   const examine = async (name: string, work: () => Promise<unknown>) => {
     try {
-      await Promise.race([work(), timeout()]);
+      await inTime(work(), READY_TIMEOUT_MS);
       return { name, ok: true };
     } catch (error) {
       return { name, ok: false, detail: describeError(error).message };
@@ -125,10 +126,4 @@ async function readiness({ config, db, content }: ApiParts) {
     }),
     examine('content store', () => content.sweep()),
   ]);
-}
-
-function timeout(): Promise<never> {
-  return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error('timeout')), READY_TIMEOUT_MS).unref();
-  });
 }

@@ -13,6 +13,15 @@ export type TokenSource = (signal: AbortSignal) => Promise<string>;
 /** A token is replaced this long before its end, in milliseconds. */
 const MARGIN_MS = 300_000;
 
+/** Of all credentials. */
+const OPTIONS = {
+  // The authority is known; nobody else need be asked about it.
+  disableInstanceDiscovery: true,
+  // The layers retry.
+  retryOptions: { maxRetries: 0 },
+  additionalPolicies: [ANSWERS_IN_TIME],
+};
+
 const REJECTED: ErrorRule = [
   'credential_rejected',
   false,
@@ -41,11 +50,8 @@ export function appTokens(app: Secret<EntraApp>, scope: string, runtime: Runtime
     const { ClientSecretCredential, ClientCertificateCredential } = await import('@azure/identity');
     const { tenant_id, client_id, client_secret, certificate, private_key } = app.reveal();
     const options = {
+      ...OPTIONS,
       authorityHost: authority ?? CLOUDS[cloud].authority,
-      // The authority is known; nobody else need be asked about it.
-      disableInstanceDiscovery: true,
-      retryOptions: { maxRetries: 0 },
-      additionalPolicies: [ANSWERS_IN_TIME],
     };
     if (client_secret) return new ClientSecretCredential(tenant_id, client_id, client_secret, options);
     return new ClientCertificateCredential(
@@ -73,14 +79,9 @@ export function ambientTokens(
   }
   return tokensOf(runtime.clock, scope, NO_IDENTITY, async () => {
     const { ManagedIdentityCredential, WorkloadIdentityCredential } = await import('@azure/identity');
-    const options = {
-      retryOptions: { maxRetries: 0 },
-      disableInstanceDiscovery: true,
-      additionalPolicies: [ANSWERS_IN_TIME],
-    };
     if (kind === 'workload_identity')
-      return new WorkloadIdentityCredential({ ...options, ...(clientId ? { clientId } : {}) });
-    return clientId ? new ManagedIdentityCredential(clientId, options) : new ManagedIdentityCredential(options);
+      return new WorkloadIdentityCredential({ ...OPTIONS, ...(clientId ? { clientId } : {}) });
+    return clientId ? new ManagedIdentityCredential(clientId, OPTIONS) : new ManagedIdentityCredential(OPTIONS);
   });
 }
 

@@ -2,6 +2,7 @@ import { GoogleAuth, IdentityPoolClient } from 'google-auth-library';
 import type { Clock, Runtime } from '../../src/contract/connector.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import { assertionForm, signAssertion } from '../../src/contract/google.ts';
+import { inTime } from '../../src/contract/in-time.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import {
   type ExternalAccountConfig,
@@ -66,8 +67,8 @@ function federated(fields: ExternalAccountConfig, scope: string, runtime: Runtim
   if (impersonation) assertTokenHost(impersonation, fields, ['iamcredentials.googleapis.com'], runtime);
   if (credential_source.url) assertTokenHost(credential_source.url, fields, [], runtime);
   const { endpoint: _, user_project: __, impersonate: ___, iam_endpoint: ____, ...config } = fields;
-  const open = () => new IdentityPoolClient({ ...config, scopes: [scope] } as never);
-  return () => libraryToken(async () => open() as never, runtime.clock);
+  return () =>
+    libraryToken(async () => new IdentityPoolClient({ ...config, scopes: [scope] } as never) as never, runtime.clock);
 }
 
 interface LibraryClient {
@@ -86,7 +87,7 @@ async function libraryToken(open: () => Promise<LibraryClient | null>, clock: Cl
     return { access_token: token, expiry_date: client.credentials.expiry_date ?? clock.now() + 60_000 };
   };
   try {
-    return await inTime(asking());
+    return await inTime(asking(), TOKEN_TIMEOUT_MS, silent);
   } catch (error) {
     if (error instanceof ConnectorError) throw error;
     const { status, code, response } = error as { status?: unknown; code?: unknown; response?: { status?: unknown } };
@@ -133,19 +134,6 @@ async function ask(url: string, request: { headers: Record<string, string>; body
   const answer = (await response.json().catch(() => ({}))) as Record<string, unknown>;
   if (!response.ok) throw tokenError(response.status, answer.error);
   return answer;
-}
-
-/** Leaves what takes too long to itself. */
-async function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(silent()), TOKEN_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function silent(): ConnectorError {

@@ -67,12 +67,8 @@ export class Lanes implements LaneOwner {
   }
 
   #takeIdle(): Lane | null {
-    const last = this.#idle.pop();
-    if (!last) return null;
-    if (last.until > performance.now()) return last.lane;
-    // The others were used before it.
-    this.#idle.push(last);
-    this.#sweep();
+    const last = this.#idle.at(-1);
+    if (last && last.until <= performance.now()) this.#sweep();
     return this.#idle.pop()?.lane ?? null;
   }
 

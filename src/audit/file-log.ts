@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LockgateError } from '../contract/errors.ts';
+import { inTime } from '../contract/in-time.ts';
 import type { AuditEvent } from '../contract/secret-manager.ts';
 import { GENESIS, type Head, headIn, placeOf, sealLine, type Verification, verifyChain } from './chain.ts';
 import { readAuditLines, setAside } from './full-files.ts';
@@ -40,7 +41,7 @@ export function fileAuditLog<E extends object = AuditEvent>(
         mine.catch(() => undefined),
       );
       try {
-        await Promise.race([mine, expiry()]);
+        await inTime(mine, APPEND_TIMEOUT_MS);
       } catch {
         throw new LockgateError(
           'audit_unavailable',
@@ -150,10 +151,4 @@ async function readKey(path: string): Promise<Buffer> {
   const key = Buffer.from((await readFile(path, 'utf8')).trim(), 'base64');
   if (key.length !== 32) throw new Error('the key is not 32 bytes');
   return key;
-}
-
-function expiry(): Promise<never> {
-  return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error('timeout')), APPEND_TIMEOUT_MS).unref();
-  });
 }

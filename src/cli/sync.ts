@@ -29,10 +29,8 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
     const sources = await sourcesOf(call, name, options.source);
     // What the runs need is loaded while the database answers.
     for (const { connectorType } of sources) app?.prepare(connectorType);
-    if (options.dryRun) {
-      const ids = sources.map(({ id }) => id);
-      return plan(globals, call, ids);
-    }
+    const sourceIds = sources.map(({ id }) => id);
+    if (options.dryRun) return plan(globals, call, sourceIds);
     const stop = new AbortController();
     const interrupted = () => stop.abort(new LockgateError('interrupted', 'Interrupted.'));
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);

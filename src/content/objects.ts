@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ByteRange } from '../contract/connector.ts';
 import type { ContentStore, StagedContent, StoredContent } from '../contract/content-store.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
+import { inTime } from '../contract/in-time.ts';
 import { orUnwritable, stage, sweep } from './staging.ts';
 
 /** What a content store asks of an object store. Keys are below the store's own prefix. */
@@ -92,18 +93,15 @@ async function* list(client: ObjectClient): AsyncIterable<StoredContent> {
 
 /** What is not answered is left to itself: not every SDK ends what it has begun. */
 async function available<T>(work: Promise<T>, bytes = 0): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const silent = () => reject(Object.assign(new Error('no answer'), { name: 'TimeoutError' }));
-    timer = setTimeout(silent, ANSWER_MS + bytes / LEAST_BYTES_PER_MS);
-  });
   try {
-    return await Promise.race([work, late]);
+    return await inTime(work, ANSWER_MS + bytes / LEAST_BYTES_PER_MS, noAnswer);
   } catch (error) {
     throw unavailable(error);
-  } finally {
-    clearTimeout(timer);
   }
+}
+
+function noAnswer(): Error {
+  return Object.assign(new Error('no answer'), { name: 'TimeoutError' });
 }
 
 /** The SDKs' own errors carry requests: only what kind of failure it was is kept. */

@@ -1,9 +1,7 @@
 import { DecryptCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import type { LockgateError } from '../contract/errors.ts';
-import { REQUESTS } from '../secrets/aws/requests.ts';
+import { optionsOf } from '../secrets/aws/options.ts';
 import { type KeyEncryptionKey, refused, tampered, unavailable } from './seal.ts';
-
-const MAX_ATTEMPTS = 3;
 
 interface AwsKey {
   readonly keyId: string;
@@ -13,12 +11,7 @@ interface AwsKey {
 
 /** By the machine's own identity. https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html */
 export function awsKey({ keyId, region, endpoint }: AwsKey): KeyEncryptionKey {
-  const client = new KMSClient({
-    region,
-    ...(endpoint ? { endpoint } : {}),
-    maxAttempts: MAX_ATTEMPTS,
-    requestHandler: REQUESTS,
-  });
+  const client = new KMSClient(optionsOf({ region, endpoint }));
   const asked = async (work: Promise<Uint8Array | undefined>, what: string): Promise<Buffer> => {
     try {
       return Buffer.from((await work) as Uint8Array);

@@ -9,6 +9,22 @@ import { GcsServer } from '../servers/gcs.ts';
 
 const runs = (stdout: string) => (JSON.parse(stdout) as { runs: RunRecord[] }).runs;
 
+/** A collection with a source of 300 objects. */
+async function fill(deployment: Deployment): Promise<void> {
+  await deployment.putSecret();
+  await deployment.connect();
+  for (let i = 0; i < 300; i++) deployment.s3.put('docs', `${i}`, `x${i}`);
+}
+
+/** A sync of them that has asked for 100, and gets no answer to what it asks for then. */
+async function stalledSync(deployment: Deployment) {
+  let gets = 0;
+  deployment.s3.fault = ({ operation }) => (operation === 'GetObject' && ++gets > 100 ? { kind: 'stall' } : undefined);
+  const command = deployment.start(['sync', 'handbook', '--json']);
+  while (gets < 100) await wait(10);
+  return command;
+}
+
 describe('the command line', () => {
   test('help and version cost nothing and say what to type', async () => {
     await using deployment = await Deployment.start();
@@ -235,9 +251,7 @@ describe('a sync', () => {
 
   test('a database that dies in mid-run ends the command with words that help, and the next goes on', async () => {
     await using deployment = await Deployment.start();
-    await deployment.putSecret();
-    await deployment.connect();
-    for (let i = 0; i < 300; i++) deployment.s3.put('docs', `${i}`, `x${i}`);
+    await fill(deployment);
     deployment.s3.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'delay', ms: 100 } : undefined);
     const command = deployment.start(['sync', 'handbook']);
     while ((deployment.s3.counts.get('GetObject') ?? 0) < 100) await wait(10);
@@ -256,14 +270,8 @@ describe('a sync', () => {
 
   test('a run is cancelled within seconds, and keeps what it has', async () => {
     await using deployment = await Deployment.start();
-    await deployment.putSecret();
-    await deployment.connect();
-    for (let i = 0; i < 300; i++) deployment.s3.put('docs', `${i}`, `x${i}`);
-    let gets = 0;
-    deployment.s3.fault = ({ operation }) =>
-      operation === 'GetObject' && ++gets > 100 ? { kind: 'stall' } : undefined;
-    const command = deployment.start(['sync', 'handbook', '--json']);
-    while (gets < 100) await wait(20);
+    await fill(deployment);
+    const command = await stalledSync(deployment);
     await wait(500);
     const { items } = await deployment.json<{ items: RunRecord[] }>('runs', 'list');
     const asked = Date.now();
@@ -282,9 +290,7 @@ describe('a sync', () => {
 
   test('SIGTERM stops a sync at its checkpoint, and the next goes on with the same run', async () => {
     await using deployment = await Deployment.start();
-    await deployment.putSecret();
-    await deployment.connect();
-    for (let i = 0; i < 300; i++) deployment.s3.put('docs', `${i}`, `x${i}`);
+    await fill(deployment);
     deployment.s3.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'delay', ms: 100 } : undefined);
     const command = deployment.start(['sync', 'handbook', '--json']);
     while ((deployment.s3.counts.get('GetObject') ?? 0) < 100) await wait(10);
@@ -300,14 +306,8 @@ describe('a sync', () => {
 
   test('of two syncs of a source one executes the run, and the other goes on with it when that one is killed', async () => {
     await using deployment = await Deployment.start();
-    await deployment.putSecret();
-    await deployment.connect();
-    for (let i = 0; i < 300; i++) deployment.s3.put('docs', `${i}`, `x${i}`);
-    let gets = 0;
-    deployment.s3.fault = ({ operation }) =>
-      operation === 'GetObject' && ++gets > 100 ? { kind: 'stall' } : undefined;
-    const first = deployment.start(['sync', 'handbook', '--json']);
-    while (gets < 100) await wait(10);
+    await fill(deployment);
+    const first = await stalledSync(deployment);
     const second = deployment.start(['sync', 'handbook', '--json']);
     await wait(1500);
     expect(deployment.s3.counts.get('ListObjectsV2')).toBe(1);

@@ -3,6 +3,7 @@ import type { ConnectorType } from '../../src/contract/connector.ts';
 import { CredentialNotFoundError, SecretManagerError } from '../../src/contract/errors.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import type { SecretDirectory, SecretReader, SecretRef } from '../../src/contract/secret-manager.ts';
+import { whileTimeFlies } from '../time.ts';
 
 /** What a backend's test supplies. */
 export interface SecretManagerHarness {
@@ -20,6 +21,8 @@ export interface SecretManagerHarness {
   seed(id: string, connectorType: ConnectorType, credential: unknown): Promise<void>;
   /** Has another tool put a secret with these fields there, and returns its name; absent: the backend has no such thing. */
   seedForeign?(fields: Record<string, string>): Promise<string>;
+  /** It takes requests and does not answer; absent: it cannot be made to here. */
+  silent?(silent: boolean): void;
   /** How many values were read so far, as the backend's own side counts them. */
   valuesRead(): number;
   /** A directory and a reader of another workspace of the same backend; null where workspaces are not kept apart. */
@@ -80,6 +83,19 @@ export function secretManagerConformance(name: string, makeHarness: () => Promis
     test('100 accesses at once', async () => {
       await harness.seed('busy', 's3', { n: 1 });
       expect(await Promise.all(Array.from({ length: 100 }, () => reveal('busy')))).toEqual(Array(100).fill({ n: 1 }));
+    });
+
+    test('one that takes requests and does not answer is away after a while, and asked anew by the next access', async (context) => {
+      if (!harness.silent) return context.skip('this backend cannot be silenced here');
+      await harness.seed('stalled', 's3', { n: 1 });
+      harness.silent(true);
+      await whileTimeFlies(() =>
+        expect(harness.reader.access(ref('stalled'), purpose)).rejects.toMatchObject({
+          code: 'secret_manager_unavailable',
+        }),
+      );
+      harness.silent(false);
+      expect(await reveal('stalled')).toEqual({ n: 1 });
     });
 
     test('a value does not print', async () => {

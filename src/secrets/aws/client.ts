@@ -1,7 +1,7 @@
 import { type DescribeSecretResponse, SecretsManagerClient, type Tag } from '@aws-sdk/client-secrets-manager';
 import { beginningOf, type NameRules, nameFor } from '../identifier.ts';
 import { type Described, fromLabels } from '../labels.ts';
-import { REQUESTS } from './requests.ts';
+import { optionsOf } from './options.ts';
 import type { AwsSettings } from './settings.ts';
 
 /** AWS keeps "-" and six characters at the end of a name for itself; the hash has twelve. */
@@ -11,13 +11,8 @@ const RULES: NameRules = {
   maxLength: 255,
 };
 
-export function createClient({ region, endpoint }: AwsSettings): SecretsManagerClient {
-  return new SecretsManagerClient({
-    region,
-    ...(endpoint ? { endpoint } : {}),
-    maxAttempts: 3,
-    requestHandler: REQUESTS,
-  });
+export function createClient(settings: AwsSettings): SecretsManagerClient {
+  return new SecretsManagerClient(optionsOf(settings));
 }
 
 /** What the names of a workspace begin with. */
