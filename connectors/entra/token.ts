@@ -1,7 +1,8 @@
+import type { HttpClient } from '@azure/core-rest-pipeline';
 import type { TokenCredential } from '@azure/identity';
-import { ANSWERS_IN_TIME } from '../../src/contract/azure.ts';
+import { answeredInTime } from '../../src/contract/azure.ts';
 import type { Clock, Runtime } from '../../src/contract/connector.ts';
-import { type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
+import { type AnswerFacts, type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { CLOUDS, type EntraApp } from './credential.ts';
@@ -13,48 +14,59 @@ export type TokenSource = (signal: AbortSignal) => Promise<string>;
 /** A token is replaced this long before its end, in milliseconds. */
 const MARGIN_MS = 300_000;
 
-/** Of all credentials. */
-const OPTIONS = {
-  // The authority is known; nobody else need be asked about it.
-  disableInstanceDiscovery: true,
-  // The layers retry.
-  retryOptions: { maxRetries: 0 },
-  additionalPolicies: [ANSWERS_IN_TIME],
-};
+/** What a failure is, by who failed. */
+interface TokenRules {
+  /** It was answered, and with no token. */
+  readonly rejected: ErrorRule;
+  /** It was asked, and not answered as it should be. */
+  readonly away: ErrorRule;
+  /** There was nobody to ask. */
+  readonly nobody: ErrorRule;
+}
 
-const REJECTED: ErrorRule = [
-  'credential_rejected',
-  false,
-  'Microsoft Entra ID rejected the credential.',
-  "Check tenant_id and client_id, and that the secret's value (not its ID) or the certificate is current.",
-];
-const THROTTLED: ErrorRule = ['throttled', true, 'Microsoft Entra ID asks for fewer requests.'];
+const THROTTLED: ErrorRule = ['throttled', true, 'The service that gives out tokens asks for fewer requests.'];
 const AWAY: ErrorRule = [
   'unavailable',
   true,
   'Microsoft Entra ID did not answer as it should.',
   'Check tenant_id: an unknown tenant has no endpoints.',
 ];
+const OF_APPS: TokenRules = {
+  rejected: [
+    'credential_rejected',
+    false,
+    'Microsoft Entra ID rejected the credential.',
+    "Check tenant_id and client_id, and that the secret's value (not its ID) or the certificate is current.",
+  ],
+  away: AWAY,
+  nobody: AWAY,
+};
 const NO_IDENTITY: ErrorRule = [
   'credential_rejected',
   false,
   'This machine has no such identity to lend out.',
   'Assign a managed identity to it, or set its workload identity up, or store a client secret or certificate.',
 ];
+const OF_MACHINES: TokenRules = {
+  rejected: NO_IDENTITY,
+  away: [
+    'unavailable',
+    true,
+    'The service that gives out the identity of this machine did not answer as it should.',
+    'A machine that is not one of Azure has none: store a client secret or certificate.',
+  ],
+  nobody: NO_IDENTITY,
+};
 
 /** Tokens for an application by its secret or certificate. Throws `endpoint_refused` for an authority that is not listed. */
 export function appTokens(app: Secret<EntraApp>, scope: string, runtime: Runtime): TokenSource {
   const { cloud, authority } = app.reveal();
   if (authority) runtime.egress.assertEndpoint(new URL(authority), 'listed');
-  return tokensOf(runtime.clock, scope, AWAY, async () => {
-    const { ClientSecretCredential, ClientCertificateCredential } = await import('@azure/identity');
+  return tokensOf(runtime.clock, scope, OF_APPS, async ({ identity, options: common }) => {
     const { tenant_id, client_id, client_secret, certificate, private_key } = app.reveal();
-    const options = {
-      ...OPTIONS,
-      authorityHost: authority ?? CLOUDS[cloud].authority,
-    };
-    if (client_secret) return new ClientSecretCredential(tenant_id, client_id, client_secret, options);
-    return new ClientCertificateCredential(
+    const options = { ...common, authorityHost: authority ?? CLOUDS[cloud].authority };
+    if (client_secret) return new identity.ClientSecretCredential(tenant_id, client_id, client_secret, options);
+    return new identity.ClientCertificateCredential(
       tenant_id,
       client_id,
       { certificate: `${certificate}\n${private_key}` },
@@ -77,13 +89,52 @@ export function ambientTokens(
       hint: 'If this deployment means to lend it out, set LOCKGATE_AMBIENT_CREDENTIALS=on.',
     });
   }
-  return tokensOf(runtime.clock, scope, NO_IDENTITY, async () => {
-    const { ManagedIdentityCredential, WorkloadIdentityCredential } = await import('@azure/identity');
-    if (kind === 'workload_identity')
-      return new WorkloadIdentityCredential({ ...OPTIONS, ...(clientId ? { clientId } : {}) });
-    return clientId ? new ManagedIdentityCredential(clientId, OPTIONS) : new ManagedIdentityCredential(OPTIONS);
+  return tokensOf(runtime.clock, scope, OF_MACHINES, async ({ identity, options }) => {
+    const chosen = { ...options, ...(clientId ? { clientId } : {}) };
+    return kind === 'workload_identity'
+      ? new identity.WorkloadIdentityCredential(chosen)
+      : new identity.ManagedIdentityCredential(chosen);
   });
 }
+
+/** What came of the last request; null: nobody could be asked. */
+type Heard = AnswerFacts | 'nothing' | null;
+
+/**
+ * Loads the library, and has what its credentials have in common. Its errors do not say what was answered where a machine's identity is asked for, so that is
+ * noted as it comes.
+ */
+async function openLibrary(note: (heard: Heard) => void) {
+  const [identity, { createDefaultHttpClient }] = await Promise.all([
+    import('@azure/identity'),
+    import('@azure/core-rest-pipeline'),
+  ]);
+  const client = answeredInTime(createDefaultHttpClient());
+  const httpClient: HttpClient = {
+    sendRequest: async (request) => {
+      try {
+        const answer = await client.sendRequest(request);
+        note({ status: answer.status, retryAfter: answer.headers.get('retry-after') });
+        return answer;
+      } catch (error) {
+        note(UNREACHABLE.includes((error as { code?: string }).code ?? '') ? null : 'nothing');
+        throw error;
+      }
+    },
+  };
+  const options = {
+    // The authority is known; nobody else need be asked about it.
+    disableInstanceDiscovery: true,
+    // The layers retry.
+    retryOptions: { maxRetries: 0 },
+    httpClient,
+  };
+  return { identity, options };
+}
+
+const UNREACHABLE: readonly string[] = ['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'];
+
+type Library = Awaited<ReturnType<typeof openLibrary>>;
 
 /**
  * Calls that need a token at the same time share one request for it. One that a call has not waited for to its end is not
@@ -92,22 +143,26 @@ export function ambientTokens(
 function tokensOf(
   clock: Clock,
   scope: string,
-  unavailable: ErrorRule,
-  make: () => Promise<TokenCredential>,
+  rules: TokenRules,
+  make: (library: Library) => Promise<TokenCredential>,
 ): TokenSource {
   let credential: Promise<TokenCredential> | undefined;
   let current: { readonly token: string; readonly expiresOnTimestamp: number } | null = null;
   let asking: Promise<string> | undefined;
+  let heard: Heard = null;
   const ask = async (): Promise<string> => {
+    heard = null;
     try {
-      credential ??= make();
+      credential ??= openLibrary((last) => {
+        heard = last;
+      }).then(make);
       current = await (await credential).getToken(scope);
     } catch (error) {
       // The library would answer with this failure for a minute by itself; our layers know when to ask again.
       credential = undefined;
-      throw tokenError(error, unavailable);
+      throw error instanceof ConnectorError ? error : tokenError(heard, rules);
     }
-    if (!current) throw errorBy(REJECTED, 'open');
+    if (!current) throw errorBy(rules.rejected, 'open');
     return current.token;
   };
   return async (signal) => {
@@ -128,13 +183,15 @@ function tokensOf(
   };
 }
 
-/** Of the library's error only the status is kept; it stands in the error of the layer below. */
-function tokenError(error: unknown, unavailable: ErrorRule): ConnectorError {
-  if (error instanceof ConnectorError) return error;
-  const { name, cause, statusCode } = error as { name?: string; cause?: { status?: unknown }; statusCode?: unknown };
-  const stated = Number(cause?.status ?? statusCode);
-  const status = stated >= 100 && stated < 600 ? stated : undefined;
-  if (status === 429) return errorBy(THROTTLED, 'open', { status });
-  if (status !== undefined) return errorBy(status >= 400 && status < 500 ? REJECTED : AWAY, 'open', { status });
-  return errorBy(name === 'CredentialUnavailableError' ? unavailable : AWAY, 'open');
+/** Made of what was heard alone: the library's error has the answer in it. */
+function tokenError(heard: Heard, rules: TokenRules): ConnectorError {
+  if (heard === null) return errorBy(rules.nobody, 'open');
+  if (heard === 'nothing') return errorBy(rules.away, 'open');
+  const { status = 0 } = heard;
+  if (status === 429) return errorBy(THROTTLED, 'open', heard);
+  const isRejected = status >= 400 && status < 500 && !UPDATING.includes(status);
+  return errorBy(isRejected ? rules.rejected : rules.away, 'open', heard);
 }
+
+/** The service of a machine says so while it is updated: https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling */
+const UPDATING: readonly number[] = [404, 410];

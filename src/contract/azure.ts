@@ -1,16 +1,19 @@
 const TIMEOUT_MS = 20_000;
 
+interface HttpClient<R, A> {
+  sendRequest(request: R): Promise<A>;
+}
+
 /**
- * For `additionalPolicies` of a client of theirs: a service that takes a request and never answers it is waited for without end
- * otherwise. https://learn.microsoft.com/javascript/api/@azure/core-rest-pipeline/pipelinerequest
+ * For the `httpClient` of a client of theirs. A service that takes a request and never answers it is waited for without end otherwise; and a policy would not
+ * do, because what asks for a managed identity leaves out those that it is given.
+ * https://learn.microsoft.com/javascript/api/@azure/core-rest-pipeline/pipelinerequest
  */
-export const ANSWERS_IN_TIME = {
-  position: 'perCall' as const,
-  policy: {
-    name: 'answersInTime',
-    sendRequest: <R extends { timeout: number }, T>(request: R, next: (request: R) => Promise<T>): Promise<T> => {
-      request.timeout = TIMEOUT_MS;
-      return next(request);
+export function answeredInTime<R extends { timeout: number }, A>(client: HttpClient<R, A>): HttpClient<R, A> {
+  return {
+    sendRequest: (request) => {
+      request.timeout ||= TIMEOUT_MS;
+      return client.sendRequest(request);
     },
-  },
-};
+  };
+}

@@ -107,7 +107,11 @@ describe('azure by an application of Microsoft Entra ID', () => {
   test('what the machine is comes from where its platform gives it out, if the deployment lends it out', async () => {
     const ambient = { ambient: true };
     const asked: string[] = [];
+    let fault: number | 'silent' | 'reset' | null = null;
     const platform = createServer((request, response) => {
+      if (fault === 'silent') return;
+      if (fault === 'reset') return void request.socket.destroy();
+      if (fault !== null) return void response.writeHead(fault).end('{"error":"invalid_request"}');
       const url = new URL(request.url ?? '/', 'http://localhost');
       asked.push(String(request.headers['x-identity-header']));
       const access_token = entra.issueFor(url.searchParams.get('resource') as string, 'the machine');
@@ -120,6 +124,21 @@ describe('azure by an application of Microsoft Entra ID', () => {
     vi.stubEnv('IDENTITY_ENDPOINT', `${endpointOf(platform)}/msi/token`);
     vi.stubEnv('IDENTITY_HEADER', 'fake-header');
     await using managed = open({ auth: 'managed_identity' }, ambient);
+    for (const [each, code, retryable] of [
+      [400, 'credential_rejected', false],
+      [404, 'unavailable', true],
+      [410, 'unavailable', true],
+      [429, 'throttled', true],
+      [500, 'unavailable', true],
+      ['reset', 'unavailable', true],
+      ['silent', 'unavailable', true],
+    ] as const) {
+      fault = each;
+      await whileTimeFlies(() =>
+        expect(managed.listPage(null, signal), String(each)).rejects.toMatchObject({ code, retryable }),
+      );
+    }
+    fault = null;
     expect((await listAll(managed)).length).toBe(1);
     expect(asked).toEqual(['fake-header']);
 

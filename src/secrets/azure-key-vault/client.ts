@@ -1,7 +1,8 @@
+import { createDefaultHttpClient } from '@azure/core-rest-pipeline';
 import { DefaultAzureCredential } from '@azure/identity';
 import { SecretClient } from '@azure/keyvault-secrets';
 import { AzureLogger } from '@azure/logger';
-import { ANSWERS_IN_TIME } from '../../contract/azure.ts';
+import { answeredInTime } from '../../contract/azure.ts';
 import { type NameRules, nameFor } from '../identifier.ts';
 import { type Described, fromLabels } from '../labels.ts';
 import type { KeyVaultSettings } from './settings.ts';
@@ -27,13 +28,14 @@ export function createClient({ url }: KeyVaultSettings): SecretClient {
 
 /** Who asks a vault, and how. */
 export function accessTo(url: string) {
+  const httpClient = answeredInTime(createDefaultHttpClient());
   return {
-    credential: new DefaultAzureCredential({ disableInstanceDiscovery: true, additionalPolicies: [ANSWERS_IN_TIME] }),
+    credential: new DefaultAzureCredential({ disableInstanceDiscovery: true, httpClient }),
     options: {
       // A vault of a private link or a stand-in has another host than the one that its tokens are for.
       disableChallengeResourceVerification: !OWN_HOSTS.test(new URL(url).hostname),
       retryOptions: { maxRetries: 1 },
-      additionalPolicies: [ANSWERS_IN_TIME],
+      httpClient,
     },
   };
 }
