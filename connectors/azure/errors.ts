@@ -1,4 +1,10 @@
-import { errorBy, type Operation, type ErrorRule as Rule, SOCKET_RULES } from '../../src/contract/error-rules.ts';
+import {
+  errorBy,
+  type Operation,
+  type ErrorRule as Rule,
+  rulesByWord,
+  SOCKET_RULES,
+} from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 
 const REJECTED: Rule = [
@@ -18,7 +24,7 @@ const AWAY: Rule = ['unavailable', true, 'Azure did not answer as it should.'];
 const CHANGED: Rule = ['changed_during_fetch', false, 'The blob changed after it was listed.'];
 
 /** By Azure's error code: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes */
-const BY_CODE: Readonly<Record<string, Rule>> = {
+const BY_CODE = rulesByWord({
   AuthenticationFailed: REJECTED,
   InvalidAuthenticationInfo: REJECTED,
   NoAuthenticationInformation: REJECTED,
@@ -50,8 +56,7 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
   ServerBusy: THROTTLED,
   OperationTimedOut: AWAY,
   InternalError: AWAY,
-  ...SOCKET_RULES,
-};
+});
 
 function byStatus(status: number | undefined): Rule {
   if (status === 401) return REJECTED;
@@ -80,7 +85,7 @@ export function toConnectorError(error: unknown, operation: Operation, signal: A
   const status = typeof statusCode === 'number' && statusCode >= 100 && statusCode < 600 ? statusCode : undefined;
   const rule = unauthenticated(error)
     ? REJECTED
-    : (BY_CODE[details?.errorCode ?? ''] ?? BY_CODE[code] ?? byStatus(status));
+    : (BY_CODE.get(details?.errorCode ?? '') ?? BY_CODE.get(code) ?? SOCKET_RULES.get(code) ?? byStatus(status));
   const header = (name: string) => response?.headers?.get?.(name);
   return errorBy(rule, operation, {
     status,

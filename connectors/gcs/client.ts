@@ -50,7 +50,9 @@ export function openClient(credential: Secret<GcsCredential>, runtime: Runtime):
   };
 }
 
-/** An error in the form of the SDK's. */
-function refusal(status: number, headers: AnswerHeaders): Error {
-  return Object.assign(new Error('GCS refused the request'), { code: status, response: { headers } });
+/** An error in the form of the SDK's. Where contents are asked for, a refusal need not be JSON. */
+function refusal(status: number, headers: AnswerHeaders, body: Buffer): Error {
+  const reason = /"reason":\s*"(\w{1,64})"/.exec(body.toString('latin1'))?.[1];
+  const errors = reason ? [{ reason }] : [];
+  return Object.assign(new Error('GCS refused the request'), { code: status, errors, response: { headers } });
 }

@@ -1,4 +1,10 @@
-import { errorBy, type Operation, type ErrorRule as Rule, SOCKET_RULES } from '../../src/contract/error-rules.ts';
+import {
+  errorBy,
+  type Operation,
+  type ErrorRule as Rule,
+  rulesByWord,
+  SOCKET_RULES,
+} from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 
 const REJECTED: Rule = [
@@ -14,6 +20,7 @@ const REDIRECTED: Rule = [
   'Check endpoint and universe_domain in the credential.',
 ];
 const AWAY: Rule = ['unavailable', true, 'GCS did not answer as it should.'];
+const THROTTLED: Rule = ['throttled', true, 'GCS asks for fewer requests.'];
 
 /** By HTTP status: https://cloud.google.com/storage/docs/json_api/v1/status-codes */
 const BY_STATUS: Readonly<Record<number, Rule>> = {
@@ -34,8 +41,14 @@ const BY_STATUS: Readonly<Record<number, Rule>> = {
   408: AWAY,
   412: ['changed_during_fetch', false, 'The object changed after it was listed.'],
   416: ['invalid_request', false, 'GCS does not have the range that was asked for.'],
-  429: ['throttled', true, 'GCS asks for fewer requests.'],
+  429: THROTTLED,
 };
+
+/** With the status of what is forbidden: https://cloud.google.com/storage/docs/json_api/v1/status-codes#403-forbidden */
+const BY_REASON = rulesByWord({
+  rateLimitExceeded: THROTTLED,
+  userRateLimitExceeded: THROTTLED,
+});
 
 /** Google's own words for a key that is revoked, unknown or expired: RFC 6749 section 5.2. */
 const TOKEN_REFUSALS = new Set(['invalid_grant', 'invalid_client', 'unauthorized_client']);
@@ -43,16 +56,18 @@ const TOKEN_REFUSALS = new Set(['invalid_grant', 'invalid_client', 'unauthorized
 interface SdkError {
   readonly code?: unknown;
   readonly status?: unknown;
+  readonly errors?: readonly { readonly reason?: unknown }[];
   readonly response?: { readonly headers?: unknown; readonly status?: unknown };
 }
 
-/** Our error for one of the SDK's; of that, only its status and `Retry-After` are kept. */
+/** Our error for one of the SDK's; of that, only its reason, status and `Retry-After` are kept. */
 export function toConnectorError(error: unknown, operation: Operation, signal: AbortSignal): unknown {
   if (error instanceof ConnectorError) return error;
   if (signal.aborted) return signal.reason;
-  const { code, status, response } = error as SdkError;
+  const { code, status, errors, response } = error as SdkError;
   const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
-  const rule = SOCKET_RULES[String(code)] ?? (http === undefined ? AWAY : ruleOf(http));
+  const known = SOCKET_RULES.get(String(code)) ?? BY_REASON.get(String(errors?.[0]?.reason));
+  const rule = known ?? (http === undefined ? AWAY : ruleOf(http));
   return errorBy(rule, operation, { status: http, retryAfter: headerOf(response?.headers, 'retry-after') });
 }
 

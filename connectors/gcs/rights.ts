@@ -1,15 +1,17 @@
 import type { GcsClient } from './client.ts';
 
 /** What a sync has no use for, in words. */
-const MORE: Readonly<Record<string, string>> = {
-  'storage.objects.create': 'create objects',
-  'storage.objects.delete': 'delete objects',
-  'storage.objects.update': 'change objects',
-  'storage.objects.setIamPolicy': "change objects' permissions",
-  'storage.buckets.update': 'change the bucket',
-  'storage.buckets.delete': 'delete the bucket',
-  'storage.buckets.setIamPolicy': "change the bucket's permissions",
-};
+const MORE: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    'storage.objects.create': 'create objects',
+    'storage.objects.delete': 'delete objects',
+    'storage.objects.update': 'change objects',
+    'storage.objects.setIamPolicy': "change objects' permissions",
+    'storage.buckets.update': 'change the bucket',
+    'storage.buckets.delete': 'delete the bucket',
+    'storage.buckets.setIamPolicy': "change the bucket's permissions",
+  }),
+);
 const ANSWER_BYTES = 64 * 1024;
 
 /**
@@ -18,7 +20,7 @@ const ANSWER_BYTES = 64 * 1024;
  */
 export async function rightsWarnings(client: GcsClient, bucket: string, signal: AbortSignal): Promise<string[]> {
   const query = new URLSearchParams();
-  for (const permission of Object.keys(MORE)) query.append('permissions', permission);
+  for (const permission of MORE.keys()) query.append('permissions', permission);
   try {
     const request = await client.requestFor(`${bucket}/iam/testPermissions`, query);
     const { permissions } = await client.requests.page(
@@ -27,7 +29,7 @@ export async function rightsWarnings(client: GcsClient, bucket: string, signal: 
       signal,
       (body) => JSON.parse(body.toString()) as { permissions?: unknown },
     );
-    const found = (Array.isArray(permissions) ? permissions : []).flatMap((name) => MORE[String(name)] ?? []);
+    const found = (Array.isArray(permissions) ? permissions : []).flatMap((name) => MORE.get(String(name)) ?? []);
     if (found.length === 0) return [];
     return [
       `The credential may also ${found.join(', ')}. A sync needs storage.objects.list and storage.objects.get only.`,

@@ -200,7 +200,9 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
-const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+const ENTITIES: ReadonlyMap<string, string> = new Map(
+  Object.entries({ amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }),
+);
 
 /** The text from one place to another with its entities resolved; null: it has something unknown. */
 function resolved(text: string, from: number, to: number): string | null {
@@ -216,7 +218,7 @@ function resolved(text: string, from: number, to: number): string | null {
 function resolvedAll(text: string): string | null {
   let good = true;
   const plain = text.replace(/&([^;&]{0,10});?/g, (whole, word: string) => {
-    const named = ENTITIES[word];
+    const named = ENTITIES.get(word);
     if (named !== undefined && whole.endsWith(';')) return named;
     const number = /^#(?:x([0-9a-fA-F]{1,6})|(\d{1,7}))$/.exec(word);
     const code = number ? Number.parseInt(number[1] ?? number[2] ?? '', number[1] ? 16 : 10) : -1;

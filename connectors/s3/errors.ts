@@ -1,4 +1,10 @@
-import { errorBy, type Operation, type ErrorRule as Rule, SOCKET_RULES } from '../../src/contract/error-rules.ts';
+import {
+  errorBy,
+  type Operation,
+  type ErrorRule as Rule,
+  rulesByWord,
+  SOCKET_RULES,
+} from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 
 const REJECTED: Rule = [
@@ -15,6 +21,13 @@ const DENIED: Rule = [
 ];
 const THROTTLED: Rule = ['throttled', true, 'S3 asks for fewer requests.'];
 const AWAY: Rule = ['unavailable', true, 'S3 did not answer as it should.'];
+const CHANGED: Rule = ['changed_during_fetch', false, 'The object changed after it was listed.'];
+const NO_KEY: Rule = [
+  'permission_denied',
+  false,
+  'The key in KMS that the object is encrypted with is disabled, waits to be deleted or is gone.',
+  'Enable the key, or leave the object out.',
+];
 const WRONG_REGION: Rule = [
   'invalid_request',
   false,
@@ -30,7 +43,7 @@ export const NO_IDENTITY: Rule = [
 ];
 
 /** By S3's error code: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList */
-const BY_CODE: Readonly<Record<string, Rule>> = {
+const BY_CODE = rulesByWord({
   InvalidAccessKeyId: REJECTED,
   SignatureDoesNotMatch: REJECTED,
   InvalidToken: REJECTED,
@@ -59,7 +72,7 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
     'Check the path of the source, and the endpoint in the credential.',
   ],
   NoSuchKey: ['not_found', false, 'The object is gone.'],
-  PreconditionFailed: ['changed_during_fetch', false, 'The object changed after it was listed.'],
+  PreconditionFailed: CHANGED,
   InvalidObjectState: [
     'archived',
     false,
@@ -68,6 +81,10 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
   SlowDown: THROTTLED,
   Throttling: THROTTLED,
   ThrottlingException: THROTTLED,
+  'KMS.ThrottlingException': THROTTLED,
+  'KMS.DisabledException': NO_KEY,
+  'KMS.KMSInvalidStateException': NO_KEY,
+  'KMS.NotFoundException': NO_KEY,
   RequestLimitExceeded: THROTTLED,
   TooManyRequestsException: THROTTLED,
   ServiceUnavailable: AWAY,
@@ -76,15 +93,14 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
   PermanentRedirect: WRONG_REGION,
   TemporaryRedirect: WRONG_REGION,
   AuthorizationHeaderMalformed: WRONG_REGION,
-  ...SOCKET_RULES,
-};
+});
 
 /** By HTTP status, where the answer had no code that is known (a HEAD, a proxy, another vendor). */
 function byStatus(status: number | undefined): Rule {
   if (status === 401) return REJECTED;
   if (status === 403) return DENIED;
   if (status === 404) return ['not_found', false, 'What was asked for is not there.'];
-  if (status === 412) return BY_CODE.PreconditionFailed as Rule;
+  if (status === 412) return CHANGED;
   if (status === 429) return THROTTLED;
   if (status === 301 || status === 307 || status === 308) return WRONG_REGION;
   if (status !== undefined && status >= 400 && status < 500)
@@ -105,7 +121,7 @@ export function toConnectorError(error: unknown, operation: Operation, signal: A
   if (signal.aborted) return signal.reason;
   const { name = '', code = '', $metadata, $response } = error as SdkError;
   const status = $metadata?.httpStatusCode;
-  const rule = BY_CODE[name] ?? BY_CODE[code] ?? byStatus(status);
+  const rule = BY_CODE.get(name) ?? BY_CODE.get(code) ?? SOCKET_RULES.get(code) ?? byStatus(status);
   return errorBy(rule, operation, {
     status,
     requestId: $metadata?.requestId,

@@ -1,5 +1,5 @@
 import type { Runtime } from '../../src/contract/connector.ts';
-import { type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
+import { type ErrorRule, errorBy, rulesByWord } from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import type { S3Credential } from './credential.ts';
@@ -113,16 +113,27 @@ function assumedRole(
   };
 }
 
-/** STS answers a key that is wrong, a role that is not there and a trust policy that forbids with 4xx. */
+/** STS answers a key that is wrong, a role that is not there and a trust policy that forbids with 4xx, and with 400 as well who asks too often. */
 function toRoleError(error: unknown): ConnectorError {
   const { name, $metadata } = error as { name?: string; $metadata?: { httpStatusCode?: number } };
   const status = $metadata?.httpStatusCode;
   if (name === 'CredentialsProviderError') return errorBy(NO_IDENTITY, 'open');
+  const rule = BY_NAME.get(name ?? '');
+  if (rule) return errorBy(rule, 'open', { status });
   const refused = status !== undefined && status >= 400 && status < 500 && status !== 429;
   return errorBy(refused ? REFUSED : AWAY, 'open', { status });
 }
 
 const AWAY: ErrorRule = ['unavailable', true, 'AWS STS did not answer as it should.'];
+const THROTTLED: ErrorRule = ['throttled', true, 'AWS STS asks for fewer requests.'];
+/** These have the status 400, too: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html */
+const BY_NAME = rulesByWord({
+  Throttling: THROTTLED,
+  ThrottlingException: THROTTLED,
+  RequestLimitExceeded: THROTTLED,
+  IDPCommunicationError: AWAY,
+  IDPCommunicationErrorException: AWAY,
+});
 const REFUSED: ErrorRule = [
   'credential_rejected',
   false,

@@ -50,5 +50,5 @@ export function toConnectorError(error: unknown, operation: Operation, signal: A
   if (error instanceof ConnectorError) return error;
   if (signal.aborted) return signal.reason;
   const { cause, code } = error as { cause?: { code?: unknown }; code?: unknown };
-  return errorBy(SOCKET_RULES[String(cause?.code ?? code)] ?? AWAY, operation);
+  return errorBy(SOCKET_RULES.get(String(cause?.code ?? code)) ?? AWAY, operation);
 }

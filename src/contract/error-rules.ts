@@ -5,6 +5,13 @@ export type Operation = ConnectorErrorDetails['operation'];
 /** What one kind of failure of a source is in our words. */
 export type ErrorRule = readonly [code: ConnectorErrorCode, retryable: boolean, message: string, hint?: string];
 
+/** Rules by a word of whoever answers: it may be any, such as `constructor`, so a plain object will not do. */
+export type RulesByWord = ReadonlyMap<string, ErrorRule>;
+
+export function rulesByWord(rules: Readonly<Record<string, ErrorRule>>): RulesByWord {
+  return new Map(Object.entries(rules));
+}
+
 /** What of an answer may live on in our error. */
 export interface AnswerFacts {
   readonly status?: number | undefined;
@@ -37,7 +44,7 @@ function parseRetryAfter(value: unknown): number | undefined {
 }
 
 /** Rules that hold wherever a credential names an endpoint, by the codes of Node's sockets. */
-export const SOCKET_RULES: Readonly<Record<string, ErrorRule>> = {
+export const SOCKET_RULES: RulesByWord = rulesByWord({
   EREFUSED: [
     'endpoint_refused',
     false,
@@ -46,4 +53,4 @@ export const SOCKET_RULES: Readonly<Record<string, ErrorRule>> = {
   ],
   ENOTFOUND: ['unavailable', true, "The endpoint's name is not known.", 'Check the names in the credential.'],
   ECONNREFUSED: ['unavailable', true, 'The endpoint refuses connections.', 'Check the endpoint in the credential.'],
-};
+});

@@ -243,6 +243,25 @@ describe('azure alone', () => {
     expect(make({ account_name: 'account', auth: 'anonymous' })).not.toThrow();
   });
 
+  test('words of a refusal that nobody knows are none of ours', async () => {
+    await put('refused/a', 'text');
+    const { account: account_name, accountKey: account_key } = azurite;
+    const endpoint = `${proxy.endpoint}/${account_name}`;
+    await using source = open('azure://docs/refused', { account_name, account_key, endpoint });
+    const [entry] = await listAll(source);
+    for (const [status, word, code, retryable] of [
+      [503, 'ServerBusy', 'throttled', true],
+      [400, 'constructor', 'invalid_request', false],
+      [403, 'toString', 'permission_denied', false],
+      [500, '__proto__', 'unavailable', true],
+    ] as const) {
+      proxy.fault = () => ({ kind: 'error', status, code: word });
+      await expect(source.listPage(null, signal), word).rejects.toMatchObject({ code, retryable });
+      await expect(source.read(entry as never, undefined, signal), word).rejects.toMatchObject({ code, retryable });
+    }
+    proxy.fault = () => undefined;
+  });
+
   test('a redirect is not followed', async () => {
     await put('redirect/a', 'text');
     const asked: string[] = [];

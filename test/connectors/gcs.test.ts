@@ -182,6 +182,25 @@ describe('gcs alone', () => {
     }
   });
 
+  test('who is asked for fewer requests is throttled, also where the status says forbidden', async () => {
+    server.put('docs', 'refused/a', 'x');
+    await using source = open('gs://docs/refused');
+    const [entry] = await listAll(source);
+    for (const [status, word, code, retryable] of [
+      [403, 'rateLimitExceeded', 'throttled', true],
+      [403, 'userRateLimitExceeded', 'throttled', true],
+      [403, 'forbidden', 'permission_denied', false],
+      [403, 'constructor', 'permission_denied', false],
+      [429, 'toString', 'throttled', true],
+      [500, '__proto__', 'unavailable', true],
+    ] as const) {
+      server.fault = () => ({ kind: 'error', status, code: word });
+      await expect(source.listPage(null, signal), word).rejects.toMatchObject({ code, retryable });
+      await expect(source.read(entry as never, undefined, signal), word).rejects.toMatchObject({ code, retryable });
+    }
+    server.fault = () => undefined;
+  });
+
   test('a redirect to another origin, be it only another port, is not followed and gets no token', async () => {
     server.put('docs', 'redirect/a', 'x');
     await using source = open('gs://docs/redirect');

@@ -120,6 +120,30 @@ describe('s3 by other means than keys', () => {
     expect((await listAll(source)).length).toBe(1);
   });
 
+  test('an identity service that throttles or is away is waited for', async () => {
+    const token = 'fake.web.identity';
+    await writeFile(join(folder, 'token'), token);
+    vi.stubEnv('AWS_WEB_IDENTITY_TOKEN_FILE', join(folder, 'token'));
+    vi.stubEnv('AWS_ROLE_ARN', ROLE);
+    sts.roles.set(ROLE, { trusts: [KEY, token] });
+    const role = { access_key_id: KEY, secret_access_key: SECRET, role_arn: ROLE, sts_endpoint: sts.endpoint };
+    for (const fields of [role, { auth: 'web_identity', sts_endpoint: sts.endpoint }]) {
+      await using source = open(fields);
+      for (const [status, code, expected] of [
+        [400, 'Throttling', 'throttled'],
+        [400, 'RequestLimitExceeded', 'throttled'],
+        [400, 'IDPCommunicationError', 'unavailable'],
+        [429, 'TooManyRequests', 'unavailable'],
+        [503, 'ServiceUnavailable', 'unavailable'],
+      ] as const) {
+        sts.fault = () => ({ kind: 'error', status, code });
+        await expect(source.listPage(null, signal), code).rejects.toMatchObject({ code: expected, retryable: true });
+      }
+      sts.fault = () => undefined;
+      expect((await listAll(source)).length).toBe(1);
+    }
+  });
+
   test('whatever the role gives out is not shown, also when it is sent back', async () => {
     sts.roles.set(ROLE, { trusts: [KEY] });
     const fields = { access_key_id: KEY, secret_access_key: SECRET, role_arn: ROLE, sts_endpoint: sts.endpoint };

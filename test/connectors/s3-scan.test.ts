@@ -198,7 +198,10 @@ describe('the scan of listings', () => {
     const page = (between: string) =>
       `<ListBucketResult><Contents><Key>a</Key>${between}<Size>1</Size></Contents><IsTruncated>false</IsTruncated></ListBucketResult>`;
     expect(scanListing(page('\r\n  '))?.objects).toMatchObject([{ key: 'a', size: 1 }]);
-    expect(scanListing(page('&unknown;'))).toBeNull();
+    for (const word of ['unknown', 'toString', 'valueOf', '__proto__']) {
+      expect(scanListing(page(`&${word};`)), word).toBeNull();
+      expect(scanListing(page('').replace('>a<', `>a&${word};<`)), word).toBeNull();
+    }
     expect(scanListing(page('text'))).toBeNull();
   });
 
@@ -208,6 +211,7 @@ describe('the scan of listings', () => {
         '<!-- a comment -->',
         '<![CDATA[<Key>x</Key>]]>',
         '&unknown;',
+        '&toString;',
         '&#0;',
         '&',
         '<',

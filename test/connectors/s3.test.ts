@@ -211,6 +211,26 @@ describe('s3 alone', () => {
       expect(() => open('s3://locked', { sse_customer_key: bad })).toThrow(/sse_customer_key/);
   });
 
+  test('what a refusal says is told apart, and words that nobody knows are none of ours', async () => {
+    server.put('docs', 'refused/a', 'x');
+    await using source = open('s3://docs/refused');
+    const [entry] = await listAll(source);
+    for (const [status, word, code, retryable] of [
+      [503, 'SlowDown', 'throttled', true],
+      [400, 'KMS.ThrottlingException', 'throttled', true],
+      [400, 'KMS.DisabledException', 'permission_denied', false],
+      [400, 'KMS.KMSInvalidStateException', 'permission_denied', false],
+      [400, 'constructor', 'invalid_request', false],
+      [403, 'toString', 'permission_denied', false],
+      [500, '__proto__', 'unavailable', true],
+    ] as const) {
+      server.fault = () => ({ kind: 'error', status, code: word });
+      await expect(source.listPage(null, signal), word).rejects.toMatchObject({ code, retryable });
+      await expect(source.read(entry as never, undefined, signal), word).rejects.toMatchObject({ code, retryable });
+    }
+    server.fault = () => undefined;
+  });
+
   test('a redirect is not followed', async () => {
     server.put('docs', 'redirect/a', 'x');
     await using source = open('s3://docs/redirect');

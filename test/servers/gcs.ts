@@ -107,7 +107,8 @@ export class GcsServer extends LoopbackServer {
     if (fault?.kind === 'reset') return void request.socket.destroy();
     if (fault?.kind === 'stall') return;
     if (fault?.kind === 'delay') await new Promise((resolve) => setTimeout(resolve, fault.ms));
-    if (fault?.kind === 'error') return sendError(response, fault.status, fault.message ?? fault.code, fault.headers);
+    if (fault?.kind === 'error')
+      return sendError(response, fault.status, fault.message ?? fault.code, fault.headers, fault.code);
     if (url.pathname === '/v1/token') return this.#exchange(request, response);
     if (url.pathname.startsWith('/computeMetadata/')) return this.#metadata(request, response);
     if (url.pathname.endsWith(':generateAccessToken')) return this.#impersonate(url, request, response);
@@ -335,11 +336,12 @@ function sendError(
   status: number,
   message: string,
   headers: Record<string, string> = {},
+  reason = 'test',
 ): void {
   sendJson(
     response,
     status,
-    { error: { code: status, message, errors: [{ message, domain: 'global', reason: 'test' }] } },
+    { error: { code: status, message, errors: [{ message, domain: 'global', reason }] } },
     headers,
   );
 }

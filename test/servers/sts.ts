@@ -31,7 +31,9 @@ export class StsServer extends LoopbackServer {
 
   protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>));
-    if (this.fault()?.kind === 'stall') return;
+    const fault = this.fault();
+    if (fault?.kind === 'stall') return;
+    if (fault?.kind === 'error') return refuse(response, fault.status, fault.code);
     const form = new URLSearchParams(body.toString());
     const role = this.roles.get(form.get('RoleArn') ?? '');
     const action = form.get('Action') ?? '';
