@@ -42,8 +42,10 @@ export interface App extends Foundation {
   noteManager<T>(action: AuditEvent['action'], manager: string, work: () => Promise<T>): Promise<T>;
   /** Loads what a run over a source of this type needs, while there is time. */
   prepare(type: ConnectorType): void;
-  /** A run of the source for the caller to execute: the one that waits or is under way, or a new one. Null: its label is for others. */
-  request(source: { readonly id: string; readonly workerLabel: string | null }): Promise<string | null>;
+  /** Whether this process executes runs of a source that asks for this label. */
+  takes(workerLabel: string | null): boolean;
+  /** A run of the source for the caller to execute: the one that waits or is under way, or a new one. */
+  request(sourceId: string): Promise<string>;
   /** Executes one run in this process. */
   crawl(runId: string, signal: AbortSignal): Promise<CrawlEnd>;
   /** Leads runs and helps with others, until the signal aborts and all has stopped at its checkpoint. */
@@ -105,8 +107,8 @@ export function openApp(foundation: Foundation): App {
       await deliver({ ...parts, actor: `worker ${worker}` }, webhookId, signal);
     },
     prepare: prepareSource,
-    request: async ({ id, workerLabel }) =>
-      takes(config.crew, workerLabel) ? requestRun(await database(), id, 'manual') : null,
+    takes: (workerLabel) => takes(config.crew, workerLabel),
+    request: async (sourceId) => requestRun(await database(), sourceId, 'manual'),
     crawl: async (runId, signal) => crawl(await crawlParts(), runId, signal),
     joinCrew: async (concurrency, signal) => {
       const parts = await crawlParts();

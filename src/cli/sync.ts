@@ -6,7 +6,7 @@ import { EXIT } from './exit.ts';
 import { bytes, type Globals, plural, print, printJson, printTable } from './present.ts';
 import { showProgress } from './progress.ts';
 import { approvalText } from './runs.ts';
-import { type Call, withSession } from './session.ts';
+import { type Call, type Session, withSession } from './session.ts';
 
 const POLL_MS = 200;
 const WAIT_MS = 1000;
@@ -31,27 +31,59 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
     for (const { connectorType } of sources) app?.prepare(connectorType);
     const sourceIds = sources.map(({ id }) => id);
     if (options.dryRun) return plan(globals, call, sourceIds);
-    const stop = new AbortController();
-    const interrupted = () => stop.abort(new LockgateError('interrupted', 'Interrupted.'));
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
+    const stop = untilInterrupted();
     if (app) await (await app.content()).sweep();
     const runIds: string[] = [];
     const mine: string[] = [];
-    for (const source of sources) {
-      const own = await app?.request(source);
+    for (const { id, workerLabel } of sources) {
+      const own = app?.takes(workerLabel) ? await app.request(id) : null;
       if (own) mine.push(own);
-      runIds.push(own ?? (await call('sources.sync', { id: source.id })).id);
+      runIds.push(own ?? (await call('sources.sync', { id })).id);
     }
-    const here = new Here(call, stop.signal);
-    const executed = app ? here.execute(app, mine) : Promise.resolve();
-    executed.catch((error) => stop.abort(error));
-    const ended = async () => {
-      stop.abort(new LockgateError('interrupted', 'This process is ending.'));
-      await executed;
-    };
-    const runs = await watch(call, runIds, stop.signal, globals.json, () => here.nextEnd).finally(ended);
-    report(globals, runs);
+    await toTheirEnds(globals, { call, app }, { runIds, mine, stop });
   });
+}
+
+/** Has a plan done as it was made, and waits. */
+export function execute(globals: Globals, planId: string): Promise<void> {
+  return withSession(async ({ call, app }) => {
+    const stop = untilInterrupted();
+    const { sourceId } = await call('plans.get', { id: planId });
+    const { workerLabel } = await call('sources.get', { id: sourceId });
+    const { id } = await call('plans.execute', { id: planId });
+    await toTheirEnds(globals, { call, app }, { runIds: [id], mine: app?.takes(workerLabel) ? [id] : [], stop });
+  });
+}
+
+function untilInterrupted(): AbortController {
+  const stop = new AbortController();
+  const interrupted = () => stop.abort(new LockgateError('interrupted', 'Interrupted.'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
+  return stop;
+}
+
+interface Asked {
+  readonly runIds: readonly string[];
+  /** Those of them that this process executes. */
+  readonly mine: readonly string[];
+  readonly stop: AbortController;
+}
+
+/** Executes the runs that are to be executed here, waits for all, and says what came of them. */
+async function toTheirEnds(
+  globals: Globals,
+  { call, app }: Pick<Session, 'call' | 'app'>,
+  { runIds, mine, stop }: Asked,
+): Promise<void> {
+  const here = new Here(call, stop.signal);
+  const executed = app ? here.execute(app, mine) : Promise.resolve();
+  executed.catch((error) => stop.abort(error));
+  const ended = async () => {
+    stop.abort(new LockgateError('interrupted', 'This process is ending.'));
+    await executed;
+  };
+  const runs = await watch(call, runIds, stop.signal, globals.json, () => here.nextEnd).finally(ended);
+  report(globals, runs);
 }
 
 /** Executes runs in this process, some side by side. */
@@ -173,15 +205,6 @@ function isOpen({ state }: Pick<Run, 'state'>): boolean {
 
 function withoutFailures({ failures: _, ...run }: Answer<'runs.get'>): Run {
   return run;
-}
-
-/** Has a plan done as it was made, and waits. */
-export function execute(globals: Globals, planId: string): Promise<void> {
-  return withSession(async ({ call, app }) => {
-    const { id } = await call('plans.execute', { id: planId });
-    if (app) await app.crawl(id, new AbortController().signal);
-    report(globals, await watch(call, [id], new AbortController().signal, globals.json));
-  });
 }
 
 function report(globals: Globals, runs: readonly Run[]): void {

@@ -1,7 +1,7 @@
 import type { Queryable } from '../contract/database.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
 import { isId, newId } from './id.ts';
-import { requestRun } from './runs.ts';
+import { addRun } from './runs.ts';
 
 export const PLAN_ACTIONS = ['add', 'change', 'move', 'remove', 'skip'] as const;
 export type PlanAction = (typeof PLAN_ACTIONS)[number];
@@ -148,24 +148,26 @@ export async function plannedFor(
   return new Map(rows.map(({ key, action, version }) => [key, { action, version }]));
 }
 
-/** A run that does what the plan says. Throws `plan_not_ready`, and `source_busy` when another run is under way. */
-export async function executablePlan(db: Queryable, plan: PlanRecord): Promise<string> {
-  const taken = await db.query(
+/**
+ * The run that does what the plan says: a new one, or the one that was interrupted. For a transaction: when it fails, the plan is as ready as before. Throws
+ * `plan_not_ready`, and `source_busy` when another run is under way.
+ */
+export async function executePlan(tx: Queryable, plan: PlanRecord): Promise<string> {
+  const taken = await tx.query(
     `update lockgate.plan set state = 'executed' where id = $1 and state = 'ready' returning id`,
     [plan.id],
   );
   if (taken.length === 0) {
-    throw new LockgateError('plan_not_ready', `The plan is ${plan.state}.`, 'Make a new one: lockgate sync --dry-run');
+    const [open] = await tx.query<{ id: string }>(
+      `select id from lockgate.run where plan_id = $1 and state in ('queued', 'running')`,
+      [plan.id],
+    );
+    if (open) return open.id;
+    const state = plan.state === 'ready' ? 'executed' : plan.state;
+    throw new LockgateError('plan_not_ready', `The plan is ${state}.`, 'Make a new one: lockgate sync --dry-run');
   }
-  const runId = await requestRun(db, plan.sourceId, 'manual');
-  // A run that was there before it does something else.
-  const bound = await db.query(
-    `update lockgate.run set plan_id = $2 where id = $1 and state = 'queued' and attempt = 0 and plan_id is null
-      and created_at >= now() - interval '10 seconds' returning id`,
-    [runId, plan.id],
-  );
-  if (bound.length > 0) return runId;
-  await db.query(`update lockgate.plan set state = 'ready' where id = $1`, [plan.id]);
+  const added = await addRun(tx, plan.sourceId, 'manual', plan.id);
+  if (added) return added;
   throw new LockgateError(
     'source_busy',
     'The source is being synced.',

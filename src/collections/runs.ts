@@ -58,21 +58,31 @@ const SELECT = `
     join lockgate.source s on s.id = r.source_id
     join lockgate.collection c on c.id = s.collection_id`;
 
+/** A new run of the source, which does what `planId` says; null: one is queued or running. */
+export async function addRun(
+  db: Queryable,
+  sourceId: string,
+  trigger: RunRecord['trigger'],
+  planId: string | null = null,
+): Promise<string | null> {
+  const [added] = await db.query<{ id: string }>(
+    `insert into lockgate.run (id, source_id, trigger, plan_id) values ($1, $2, $3, $4)
+     on conflict (source_id) where state in ('queued', 'running') do nothing returning id`,
+    [newId(), sourceId, trigger, planId],
+  );
+  if (!added) return null;
+  // What waited for approval was found by an older listing; the new run finds it again.
+  await db.query(
+    `update lockgate.run set state = 'superseded', finished_at = now() where source_id = $1 and state = 'needs_approval'`,
+    [sourceId],
+  );
+  return added.id;
+}
+
 /** The run of the source that is queued or running, or a new one. */
 export async function requestRun(db: Queryable, sourceId: string, trigger: RunRecord['trigger']): Promise<string> {
-  const inserted = await db.query<{ id: string }>(
-    `insert into lockgate.run (id, source_id, trigger) values ($1, $2, $3)
-     on conflict (source_id) where state in ('queued', 'running') do nothing returning id`,
-    [newId(), sourceId, trigger],
-  );
-  if (inserted[0]) {
-    // What waited for approval was found by an older listing; the new run finds it again.
-    await db.query(
-      `update lockgate.run set state = 'superseded', finished_at = now() where source_id = $1 and state = 'needs_approval'`,
-      [sourceId],
-    );
-    return inserted[0].id;
-  }
+  const added = await addRun(db, sourceId, trigger);
+  if (added) return added;
   const [active] = await db.query<{ id: string }>(
     `select id from lockgate.run where source_id = $1 and state in ('queued', 'running')`,
     [sourceId],

@@ -1,4 +1,4 @@
-import { createPlan, executablePlan, findPlan, listPlanItems } from '../collections/plans.ts';
+import { createPlan, executePlan, findPlan, listPlanItems } from '../collections/plans.ts';
 import { findRun } from '../collections/runs.ts';
 import { findSource } from '../collections/sources.ts';
 import type { ServiceParts, Some } from './parts.ts';
@@ -22,8 +22,12 @@ export function planOperations(
     },
     'plans.execute': async ({ workspace }, { id }) => {
       const plan = await findPlan(db, workspace, id);
-      const runId = await executablePlan(db, plan);
-      await (await queue()).send(runId);
+      const crawls = await queue();
+      const runId = await db.transaction(async (tx) => {
+        const id = await executePlan(tx, plan);
+        await crawls.send(id, tx);
+        return id;
+      });
       return findRun(db, workspace, runId);
     },
   };

@@ -288,21 +288,29 @@ describe('a sync', () => {
     });
   });
 
-  test('SIGTERM stops a sync at its checkpoint, and the next goes on with the same run', async () => {
-    await using deployment = await Deployment.start();
-    await fill(deployment);
-    deployment.s3.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'delay', ms: 100 } : undefined);
-    const command = deployment.start(['sync', 'handbook', '--json']);
-    while ((deployment.s3.counts.get('GetObject') ?? 0) < 100) await wait(10);
-    command.child.kill('SIGTERM');
-    const stopped = await command.ended;
-    expect(stopped.code).toBe(130);
-    const [run] = runs(stopped.stdout);
-    expect(run?.state).toBe('running');
-    expect(run?.added).toBeGreaterThan(0);
-    const [again] = runs((await deployment.run('sync', 'handbook', '--json')).stdout);
-    expect(again).toMatchObject({ id: run?.id, state: 'completed', added: 300 });
-  });
+  test.each(['sync', 'plan'])(
+    'SIGTERM stops a %s at its checkpoint, and the next goes on with the same run',
+    async (what) => {
+      await using deployment = await Deployment.start();
+      await fill(deployment);
+      let words = ['sync', 'handbook', '--json'];
+      if (what === 'plan') {
+        const { plans } = await deployment.json<{ plans: { id: string }[] }>('sync', 'handbook', '--dry-run');
+        words = ['plans', 'execute', plans[0]?.id ?? '', '--json'];
+      }
+      deployment.s3.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'delay', ms: 100 } : undefined);
+      const command = deployment.start(words);
+      while ((deployment.s3.counts.get('GetObject') ?? 0) < 100) await wait(10);
+      command.child.kill('SIGTERM');
+      const stopped = await command.ended;
+      expect(stopped.code).toBe(130);
+      const [run] = runs(stopped.stdout);
+      expect(run?.state).toBe('running');
+      expect(run?.added).toBeGreaterThan(0);
+      const [again] = runs((await deployment.run(...words)).stdout);
+      expect(again).toMatchObject({ id: run?.id, state: 'completed', added: 300 });
+    },
+  );
 
   test('of two syncs of a source one executes the run, and the other goes on with it when that one is killed', async () => {
     await using deployment = await Deployment.start();

@@ -151,7 +151,21 @@ describe('the service', () => {
     s3.put('docs', 'folder/later.txt', 'later');
     s3.put('docs', 'folder/new.txt', 'newer');
     s3.delete('docs', 'folder/doc 2.txt');
-    const run = await ended((await call('plans.execute', { id: plan.id })).id);
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    s3.fault = ({ operation, key }) =>
+      operation === 'GetObject' && key === 'folder/doc 0.txt' ? { kind: 'hold', until: held } : undefined;
+    const { id } = await call('plans.execute', { id: plan.id });
+    // Whoever asks again has the same run, as long as it is under way; another plan has to wait, and is as ready as before.
+    expect((await call('plans.execute', { id: plan.id })).id).toBe(id);
+    const other = await call('sources.plan', { id: source.id });
+    await expect(call('plans.execute', { id: other.id })).rejects.toMatchObject({ code: 'source_busy' });
+    expect(await call('plans.get', { id: other.id })).toMatchObject({ state: 'ready' });
+    release();
+    s3.fault = () => undefined;
+    const run = await ended(id);
     expect(run).toMatchObject({ state: 'completed', added: 0, changed: 1, removed: 1 });
     await expect(call('plans.execute', { id: plan.id })).rejects.toMatchObject({ code: 'plan_not_ready' });
     const next = await ended((await call('sources.sync', { id: source.id })).id);

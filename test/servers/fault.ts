@@ -20,7 +20,9 @@ export type Fault =
   | { readonly kind: 'corrupt' }
   /** Sends a shorter body as if it were whole. */
   | { readonly kind: 'short' }
-  | { readonly kind: 'delay'; readonly ms: number };
+  | { readonly kind: 'delay'; readonly ms: number }
+  /** Answers as it should, as soon as this has come. */
+  | { readonly kind: 'hold'; readonly until: Promise<void> };
 
 /** The bytes that a fault makes of a body. */
 export function faultyBody(body: Buffer, fault: Fault | undefined): Buffer {

@@ -112,6 +112,7 @@ export class S3Server extends LoopbackServer {
     if (fault?.kind === 'reset') return void request.socket.destroy();
     if (fault?.kind === 'stall') return;
     if (fault?.kind === 'delay') await new Promise((resolve) => setTimeout(resolve, fault.ms));
+    if (fault?.kind === 'hold') await fault.until;
     if (fault?.kind === 'error') {
       return sendError(response, fault.status, fault.code, fault.message ?? 'injected', fault.headers);
     }
