@@ -1,8 +1,7 @@
-import type { HttpClient } from '@azure/core-rest-pipeline';
 import type { TokenCredential } from '@azure/identity';
-import { answeredInTime } from '../../src/contract/azure.ts';
+import { type Heard, heardInTime, isAway } from '../../src/contract/azure.ts';
 import type { Clock, Runtime } from '../../src/contract/connector.ts';
-import { type AnswerFacts, type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
+import { type ErrorRule, errorBy } from '../../src/contract/error-rules.ts';
 import { ConnectorError } from '../../src/contract/errors.ts';
 import type { Secret } from '../../src/contract/secret.ts';
 import { CLOUDS, type EntraApp } from './credential.ts';
@@ -97,42 +96,21 @@ export function ambientTokens(
   });
 }
 
-/** What came of the last request; null: nobody could be asked. */
-type Heard = AnswerFacts | 'nothing' | null;
-
-/**
- * Loads the library, and has what its credentials have in common. Its errors do not say what was answered where a machine's identity is asked for, so that is
- * noted as it comes.
- */
+/** Loads the library, and has what its credentials have in common. */
 async function openLibrary(note: (heard: Heard) => void) {
   const [identity, { createDefaultHttpClient }] = await Promise.all([
     import('@azure/identity'),
     import('@azure/core-rest-pipeline'),
   ]);
-  const client = answeredInTime(createDefaultHttpClient());
-  const httpClient: HttpClient = {
-    sendRequest: async (request) => {
-      try {
-        const answer = await client.sendRequest(request);
-        note({ status: answer.status, retryAfter: answer.headers.get('retry-after') });
-        return answer;
-      } catch (error) {
-        note(UNREACHABLE.includes((error as { code?: string }).code ?? '') ? null : 'nothing');
-        throw error;
-      }
-    },
-  };
   const options = {
     // The authority is known; nobody else need be asked about it.
     disableInstanceDiscovery: true,
     // The layers retry.
     retryOptions: { maxRetries: 0 },
-    httpClient,
+    httpClient: heardInTime(createDefaultHttpClient(), note),
   };
   return { identity, options };
 }
-
-const UNREACHABLE: readonly string[] = ['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'];
 
 type Library = Awaited<ReturnType<typeof openLibrary>>;
 
@@ -187,11 +165,8 @@ function tokensOf(
 function tokenError(heard: Heard, rules: TokenRules): ConnectorError {
   if (heard === null) return errorBy(rules.nobody, 'open');
   if (heard === 'nothing') return errorBy(rules.away, 'open');
-  const { status = 0 } = heard;
+  const { status } = heard;
   if (status === 429) return errorBy(THROTTLED, 'open', heard);
-  const isRejected = status >= 400 && status < 500 && !UPDATING.includes(status);
+  const isRejected = status >= 400 && !isAway(heard);
   return errorBy(isRejected ? rules.rejected : rules.away, 'open', heard);
 }
-
-/** The service of a machine says so while it is updated: https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling */
-const UPDATING: readonly number[] = [404, 410];

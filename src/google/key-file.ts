@@ -28,8 +28,7 @@ export function keyFileClient(path: string, variable: string): OAuth2Client {
       throw failure(UNAVAILABLE);
     });
     const answer = (await response.json().catch(() => ({}))) as Record<string, unknown>;
-    if (!response.ok || typeof answer.access_token !== 'string')
-      throw failure(response.status >= 500 ? UNAVAILABLE : UNAUTHENTICATED);
+    if (!response.ok || typeof answer.access_token !== 'string') throw failure(codeOf(response.status));
     return {
       access_token: answer.access_token,
       expiry_date: now + (Number(answer.expires_in) || ASSERTION_SECONDS) * 1000,
@@ -57,6 +56,10 @@ async function readKey(path: string, variable: string): Promise<ServiceAccountKe
     // Falls through: the parser's own message quotes the text.
   }
   throw new ConfigError(`${variable} is not the key file of a service account.`, 'Check the path and its mode.');
+}
+
+function codeOf(status: number): number {
+  return status >= 400 && status < 500 && status !== 408 && status !== 429 ? UNAUTHENTICATED : UNAVAILABLE;
 }
 
 function failure(code: number): Error {

@@ -154,6 +154,19 @@ describe('azure-key-vault alone', () => {
       expect((await access('patient')).value.reveal(), String(status)).toEqual({ n: 1 });
     }
     at.server.fault = () => undefined;
+    const again = async () => (await access('patient')).value.reveal();
+    for (const fault of [429, 500, 503, 'reset'] as const) {
+      let left = 2;
+      entra.fault = ({ operation }) => {
+        if (operation !== 'token' || left-- <= 0) return undefined;
+        return fault === 'reset'
+          ? { kind: 'reset' }
+          : { kind: 'error', status: fault, code: 'temporarily_unavailable' };
+      };
+      expect(await again(), String(fault)).toEqual({ n: 1 });
+      expect(left, String(fault)).toBeLessThan(0);
+    }
+    entra.fault = () => undefined;
     vi.stubEnv('AZURE_CLIENT_SECRET', 'wrong');
     await expect(access('patient')).rejects.toMatchObject({ code: 'secret_access_denied' });
     vi.stubEnv('AZURE_CLIENT_SECRET', app.client_secret);

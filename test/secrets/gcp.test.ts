@@ -165,6 +165,15 @@ describe('gcp alone', () => {
       expect((await access('patient')).value.reveal()).toEqual({ n: 1 });
     }
     at.server.fault = () => undefined;
+    for (const fault of [429, 500, 503, 'reset'] as const) {
+      let left = 2;
+      at.tokens.fault = ({ operation }) => {
+        if (operation !== 'token' || left-- <= 0) return undefined;
+        return fault === 'reset' ? { kind: 'reset' } : { kind: 'error', status: fault, code: 'backendError' };
+      };
+      expect((await access('patient')).value.reveal(), String(fault)).toEqual({ n: 1 });
+      expect(left, String(fault)).toBeLessThan(0);
+    }
     at.tokens.fault = ({ operation }) =>
       operation === 'token' ? { kind: 'error', status: 400, code: 'invalid_grant' } : undefined;
     await expect(access('patient')).rejects.toMatchObject({ code: 'secret_access_denied' });

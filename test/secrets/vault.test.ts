@@ -280,6 +280,7 @@ describe('vault alone', () => {
     for (const fault of [
       { kind: 'error', status: 503, code: 'Vault is sealed' },
       { kind: 'error', status: 429, code: 'quota' },
+      { kind: 'error', status: 412, code: 'required index state not present' },
       { kind: 'reset' },
     ] as const) {
       let left = 3;

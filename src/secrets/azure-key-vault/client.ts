@@ -1,10 +1,11 @@
 import { createDefaultHttpClient } from '@azure/core-rest-pipeline';
-import { DefaultAzureCredential } from '@azure/identity';
+import { DefaultAzureCredential, type TokenCredential } from '@azure/identity';
 import { SecretClient } from '@azure/keyvault-secrets';
 import { AzureLogger } from '@azure/logger';
-import { answeredInTime } from '../../contract/azure.ts';
+import { answeredInTime, type Heard, heardInTime, isAway } from '../../contract/azure.ts';
 import { type NameRules, nameFor } from '../identifier.ts';
 import { type Described, fromLabels } from '../labels.ts';
+import { noToken } from './errors.ts';
 import type { KeyVaultSettings } from './settings.ts';
 
 // Microsoft's libraries write requests and failures to standard error when their log level says so.
@@ -28,14 +29,39 @@ export function createClient({ url }: KeyVaultSettings): SecretClient {
 
 /** Who asks a vault, and how. */
 export function accessTo(url: string) {
-  const httpClient = answeredInTime(createDefaultHttpClient());
   return {
-    credential: new DefaultAzureCredential({ disableInstanceDiscovery: true, httpClient }),
+    credential: credentialOfMachine(),
     options: {
       // A vault of a private link or a stand-in has another host than the one that its tokens are for.
       disableChallengeResourceVerification: !OWN_HOSTS.test(new URL(url).hostname),
       retryOptions: { maxRetries: 1 },
-      httpClient,
+      httpClient: answeredInTime(createDefaultHttpClient()),
+    },
+  };
+}
+
+/** Where machines of Azure ask for their identity. Elsewhere nobody answers, which says only that. */
+const METADATA = '169.254.169.254';
+
+/** The library has one error for who is not known and for a service that is away or throttles: what was heard tells them apart. */
+function credentialOfMachine(): TokenCredential {
+  let last: Heard = null;
+  const httpClient = heardInTime(createDefaultHttpClient(), (heard, { hostname }) => {
+    if (hostname !== METADATA) last = heard ?? 'nothing';
+    else if (heard !== 'nothing') last = heard ?? last;
+  });
+  const make = () => new DefaultAzureCredential({ disableInstanceDiscovery: true, httpClient });
+  let credential = make();
+  return {
+    getToken: async (scopes, options) => {
+      last = null;
+      try {
+        return await credential.getToken(scopes, options);
+      } catch (error) {
+        // It would answer with this failure for a minute by itself.
+        credential = make();
+        throw isAway(last) ? noToken() : error;
+      }
     },
   };
 }

@@ -22,10 +22,24 @@ export function isUnidentified(error: unknown): boolean {
   return /^(AuthenticationRequired|CredentialUnavailable|AggregateAuthentication|Authentication)Error$/.test(name);
 }
 
+/** For who asks for a token of a service that is away or throttles. */
+export function noToken(): Error {
+  return Object.assign(new Error('no token'), { name: NO_TOKEN });
+}
+
+const NO_TOKEN = 'TokenServiceError';
+
 /** Our error for one of the SDK's; of that, only the status is kept, and whether it speaks of a disabled version. */
 export function toManagerError(error: unknown, id = ''): LockgateError {
   if (error instanceof LockgateError) return error;
-  const { statusCode, message = '' } = error as SdkError;
+  const { name, statusCode, message = '' } = error as SdkError;
+  if (name === NO_TOKEN) {
+    return new SecretManagerUnavailableError(
+      'secret_manager_unavailable',
+      'The service that gives out tokens for Azure Key Vault did not answer as it should.',
+      'It is tried again. Check the network to Microsoft Entra ID.',
+    );
+  }
   if (statusCode === 404) return new CredentialNotFoundError(id);
   if (statusCode === 403 && /disabled/i.test(message)) {
     return new CredentialUnusableError(

@@ -134,7 +134,10 @@ class VaultClient {
     const looked = await this.#send('POST', 'sys/wrapping/lookup', null, { token: wrapping.reveal() });
     const { creation_path } = (looked.body.data ?? {}) as { creation_path?: unknown };
     if (looked.status !== 200 || creation_path !== made)
-      throw refusedOr({ status: 403 }, 'The wrapped secret ID is not what was asked for.');
+      throw refusedOr(
+        looked.status === 200 ? { status: 403 } : looked,
+        'The wrapped secret ID is not what was asked for.',
+      );
     const unwrapped = await this.#send('POST', 'sys/wrapping/unwrap', wrapping, {});
     const { secret_id } = (unwrapped.body.data ?? {}) as { secret_id?: unknown };
     if (unwrapped.status === 200 && typeof secret_id === 'string') return new Secret(secret_id);
@@ -188,8 +191,11 @@ class VaultClient {
   }
 }
 
+/** 412: a server that has not heard of it yet. https://developer.hashicorp.com/vault/api-docs#http-status-codes */
+const ASK_AGAIN: readonly number[] = [412, 429];
+
 function refusedOr({ status }: Pick<VaultAnswer, 'status'>, hint: string): Error {
-  if (status < 400 || status >= 500 || status === 429) return unavailable(status);
+  if (status < 400 || status >= 500 || ASK_AGAIN.includes(status)) return unavailable(status);
   return new SecretAccessDeniedError('Vault does not accept who asks.', hint);
 }
 
