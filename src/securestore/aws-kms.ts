@@ -43,7 +43,7 @@ function errorFor(error: unknown, what: string): LockgateError {
   const { name } = error as { name?: string };
   if (name === 'InvalidCiphertextException' || name === 'IncorrectKeyException') return tampered();
   if (
-    /^(AccessDenied|NotFound|Disabled|InvalidKeyUsage|KMSInvalidState|UnrecognizedClient|InvalidSignature)/.test(
+    /^(AccessDenied|InvalidIdentityToken|NotFound|Disabled|InvalidKeyUsage|KMSInvalidState|UnrecognizedClient|InvalidSignature)/.test(
       name ?? '',
     )
   )

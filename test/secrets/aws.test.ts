@@ -1,3 +1,6 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Secret } from '../../src/contract/secret.ts';
 import { withPatience } from '../../src/layers/patient.ts';
@@ -8,6 +11,7 @@ import { secretManagerConformance } from '../conformance/secret-manager.ts';
 import { Deployment } from '../deployment.ts';
 import { managerOf, purpose, quickClock, ref } from '../manager.ts';
 import { AwsSecretsManagerServer } from '../servers/aws-secrets-manager.ts';
+import { StsServer } from '../servers/sts.ts';
 
 const KEY = 'AKIAFAKEMANAGER';
 const SECRET = `fakeManagerSecret/${Math.random().toString(36).slice(2)}+=`;
@@ -159,6 +163,31 @@ describe('aws alone', () => {
     at.server.fault = () => ({ kind: 'error', status: 400, code: 'ThrottlingException' });
     await expect(access('patient')).rejects.toMatchObject({ code: 'secret_manager_throttled' });
     await expect(Array.fromAsync(directory().list())).rejects.toMatchObject({ code: 'secret_manager_throttled' });
+  });
+
+  test('a web identity asks STS first: one that throttles is asked again, one that does not trust it refuses', async () => {
+    await directory().put('federated', 's3', new Secret({ n: 1 }));
+    await using sts = await new StsServer(at.server).listen();
+    const folder = await mkdtemp(join(tmpdir(), 'lockgate-aws-'));
+    await writeFile(join(folder, 'token'), 'fake.web.identity');
+    const role = 'arn:aws:iam::123456789012:role/worker';
+    sts.roles.set(role, { trusts: ['fake.web.identity'] });
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, undefined);
+    vi.stubEnv('AWS_WEB_IDENTITY_TOKEN_FILE', join(folder, 'token'));
+    vi.stubEnv('AWS_ROLE_ARN', role);
+    vi.stubEnv('AWS_ENDPOINT_URL_STS', sts.endpoint);
+    for (const [status, code] of [
+      [400, 'Throttling'],
+      [400, 'IDPCommunicationError'],
+      [503, 'ServiceUnavailable'],
+    ] as const) {
+      let left = 8;
+      sts.fault = () => (left-- > 0 ? { kind: 'error', status, code } : undefined);
+      expect((await access('federated')).value.reveal(), code).toEqual({ n: 1 });
+      expect(left, code).toBeLessThan(0);
+    }
+    sts.roles.set(role, { trusts: [] });
+    await expect(access('federated')).rejects.toMatchObject({ code: 'secret_access_denied' });
   });
 
   test('settings that cannot work name their variable, and no failure shows what was sent', async () => {

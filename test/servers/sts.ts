@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fault } from './fault.ts';
 import { LoopbackServer } from './loopback.ts';
-import type { S3Server } from './s3.ts';
 import { type KeyPair, verifySigV4 } from './sigv4.ts';
 
 /** A role, who may assume it, and the external ID that its trust policy asks for. */
@@ -12,8 +11,8 @@ export interface Role {
 }
 
 /**
- * AWS STS for tests: AssumeRole by the query protocol, signed with SigV4, and AssumeRoleWithWebIdentity. The keys that it gives out are made known to an
- * S3 server. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+ * AWS STS for tests: AssumeRole by the query protocol, signed with SigV4, and AssumeRoleWithWebIdentity. The keys that it gives out are made known to the
+ * server that takes them. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
  */
 export class StsServer extends LoopbackServer {
   readonly keys = new Map<string, KeyPair>();
@@ -22,11 +21,11 @@ export class StsServer extends LoopbackServer {
   fault: () => Fault | undefined = () => undefined;
   /** How long the keys last. */
   sessionSeconds = 3600;
-  readonly #s3: S3Server;
+  readonly #target: Pick<StsServer, 'keys'>;
 
-  constructor(s3: S3Server) {
+  constructor(target: Pick<StsServer, 'keys'>) {
     super();
-    this.#s3 = s3;
+    this.#target = target;
   }
 
   protected async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -55,7 +54,7 @@ export class StsServer extends LoopbackServer {
       secretAccessKey: `fake${randomBytes(18).toString('base64')}`,
       sessionToken: `fake${randomBytes(60).toString('base64')}`,
     };
-    this.#s3.keys.set(accessKeyId, pair);
+    this.#target.keys.set(accessKeyId, pair);
     const expiration = new Date(Date.now() + this.sessionSeconds * 1000).toISOString();
     response.writeHead(200, { 'content-type': 'text/xml' });
     response.end(

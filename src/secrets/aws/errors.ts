@@ -16,6 +16,10 @@ const DENIED: readonly string[] = [
   'MissingAuthenticationTokenException',
   'IncompleteSignatureException',
   'CredentialsProviderError',
+  // Of STS, where the machine's identity is a web identity.
+  'AccessDenied',
+  'InvalidIdentityToken',
+  'InvalidIdentityTokenException',
   'DecryptionFailure',
   'EncryptionFailure',
 ];
