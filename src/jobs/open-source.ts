@@ -90,6 +90,9 @@ export interface OpenedSource {
   credentialVersion(): string;
 }
 
+/** What was made of a credential (a token, the keys of a role) may be revoked while the credential is good: after so many milliseconds it is made anew. */
+const TOKENS_MS = 60_000;
+
 /** Loads the connector and its SDK while there is time. What keeps it from loading is told when a source is opened. */
 export function prepareSource(type: ConnectorType): void {
   loadConnector(type).catch(() => undefined);
@@ -109,11 +112,15 @@ export async function openSource(request: SourceRequest, parts: SourceParts): Pr
   const quota = `${connector.type} ${connector.quotaOf(credential, location)}`;
   const limit = parts.limits.of(quota);
   const runtime: Runtime = { ...parts.runtime, slowDown: (ms) => limit.pause(ms) };
+  const { clock } = parts.runtime;
   const first = connector.open(credential, location, runtime);
+  let openedAt = clock.now();
   const renewed = withRenewal(first, async () => {
     const latest = await access(request, parts);
-    if (latest.ref.version === version) return null;
+    const isNew = latest.ref.version !== version;
+    if (!isNew && clock.now() - openedAt < TOKENS_MS) return null;
     version = latest.ref.version;
+    openedAt = clock.now();
     return connector.open(parsed(connector, latest), location, runtime);
   });
   const bounded = withTimeout(renewed);

@@ -1,12 +1,12 @@
 import type { Source } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 
-/** Opens the source anew with the latest version of its credential; null when there is no newer one. */
+/** Opens the source anew with the latest version of its credential; null when that would be the same as before. */
 export type Reopen = () => Promise<Source | null>;
 
 /**
- * Survives a rotation in mid-run: when the source rejects the credential, the latest version is accessed once more,
- * and the call is repeated with it if it is a new one. Calls that fail together share one access.
+ * Survives a rotation in mid-run, and the loss of what was made of the credential: when the source rejects it, the latest version is accessed once
+ * more, and the call is repeated with a source that was opened with it. Calls that fail together share one access.
  */
 export function withRenewal(first: Source, reopen: Reopen): Source {
   let current = first;
