@@ -58,6 +58,9 @@ const WAITS: Readonly<Record<NonNullable<Run['waitsFor']>, string>> = {
   quota: 'as many workers are at its bucket or tenant as may at once',
   workspace: 'as many workers are at its workspace as may at once',
   worker: 'no worker has the label that its source asks for (lockgate workers list)',
+  secrets: 'the secret manager is away',
+  source: 'the source is away',
+  content: 'the content store is away',
 };
 
 export function approvalText(run: Run): string {
@@ -70,6 +73,7 @@ function factsOf(run: Run): [string, unknown][] {
     ['collection', run.collection],
     ['path', run.path],
     ['state', run.waitsFor ? `${run.state}: ${WAITS[run.waitsFor]}` : run.state],
+    ['tried again', run.retryAt],
     ['trigger', run.trigger],
     ['started', run.startedAt],
     ['finished', run.finishedAt],

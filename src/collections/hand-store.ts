@@ -92,7 +92,7 @@ export async function addFigures(
   const names = Object.keys(figures) as (keyof RunFigures)[];
   const sets = names.map((name, i) => `${FIGURE_COLUMNS[name]} = ${FIGURE_COLUMNS[name]} + $${i + 3}`);
   const owned = await tx.query(
-    `update lockgate.run set ${[...sets, names.length > 0 ? 'stalled = 0' : 'heartbeat_at = now()'].join(', ')}
+    `update lockgate.run set ${[...sets, names.length > 0 ? 'stalled = 0, put_off = 0' : 'heartbeat_at = now()'].join(', ')}
       where id = $1 and ($2::int is null or attempt = $2) and state = 'running' returning id`,
     [runId, attempt, ...names.map((name) => figures[name])],
   );

@@ -47,7 +47,7 @@ export function takeRun(
       return waits.length > 0 ? { kind: 'full', of } : { kind: 'ended' };
     }
     const [run] = await tx.query<{ attempt: number; stalled: number }>(
-      `update lockgate.run set state = 'running', attempt = attempt + 1, stalled = stalled + 1, worker = $2, waits_for = null,
+      `update lockgate.run set state = 'running', attempt = attempt + 1, stalled = stalled + 1, worker = $2, waits_for = null, retry_at = null, error = null,
               started_at = coalesce(started_at, now()), heartbeat_at = now()
         where id = $1 and state in ('queued', 'running') and attempt = coalesce($3, attempt) returning attempt, stalled`,
       [id, worker, after],
@@ -132,6 +132,40 @@ export async function yieldRun(db: Database, id: string, attempt: number): Promi
   });
 }
 
+/** Who is away while a run is put off. */
+export type PutOffFor = 'secrets' | 'source' | 'content';
+
+/** So often in a row, without getting any further. */
+const MOST_PUT_OFF = 8;
+/** Of a run `r`. */
+const PAUSE = `least(interval '10 minutes', interval '30 seconds' * 2 ^ r.put_off)`;
+
+/**
+ * Puts a run of a schedule that this attempt leads off, instead of its failing: half a minute, twice as long each time, ten minutes at the most. False: somebody
+ * asked for the run and should hear of it, it was put off too often, the schedule has the next one before that, or this attempt has lost it.
+ */
+export async function putOffRun(
+  db: Database,
+  id: string,
+  attempt: number,
+  waitsFor: PutOffFor,
+  error: { readonly code: string; readonly message: string; readonly hint?: string },
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const [putOff] = await tx.query(
+      `update lockgate.run r set state = 'queued', waits_for = $3, error = $4, retry_at = now() + ${PAUSE}, put_off = r.put_off + 1,
+              stalled = 0, heartbeat_at = now()
+         from lockgate.source s
+        where r.id = $1 and r.attempt = $2 and r.state = 'running' and r.trigger = 'schedule' and not r.cancel_requested
+          and r.put_off < ${MOST_PUT_OFF} and s.id = r.source_id and coalesce(s.next_due_at, 'infinity') > now() + ${PAUSE}
+       returning r.id`,
+      [id, attempt, waitsFor, JSON.stringify(error)],
+    );
+    if (putOff) await tx.query('delete from lockgate.hand where run_id = $1', [id]);
+    return putOff !== undefined;
+  });
+}
+
 /** Gives hands up that were not heard of. One that is just committing is waited for, and stays. */
 export async function buryHands(db: Queryable, run: string): Promise<void> {
   await db.query(
@@ -188,7 +222,7 @@ async function fullOf(
 /** Runs that wait because as many hands were at work as may be, the longest waiting first. */
 export async function waitingRuns(db: Queryable, limit: number): Promise<string[]> {
   const rows = await db.query<{ id: string }>(
-    `select id from lockgate.run where state = 'queued' and waits_for is not null order by created_at limit $1`,
+    `select id from lockgate.run where state = 'queued' and waits_for is not null and retry_at is null order by created_at limit $1`,
     [limit],
   );
   return rows.map(({ id }) => id);

@@ -1,7 +1,7 @@
 import type { Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { RunState } from '../contract/run.ts';
-import { DEAD_AFTER_SECONDS } from './hands.ts';
+import { DEAD_AFTER_SECONDS, type PutOffFor } from './hands.ts';
 import { isId, newId } from './id.ts';
 import { settleChunks } from './listing-chunks.ts';
 
@@ -13,8 +13,10 @@ export interface RunRecord {
   readonly trigger: 'manual' | 'schedule';
   readonly state: RunState;
   readonly attempt: number;
-  /** Why it is queued: what has as many workers as it may, or `worker`: none takes the source's label. */
-  readonly waitsFor: 'credential' | 'quota' | 'workspace' | 'worker' | null;
+  /** Why it is queued: what has as many workers as it may; `worker`: none takes the source's label; or who is away. */
+  readonly waitsFor: 'credential' | 'quota' | 'workspace' | 'worker' | PutOffFor | null;
+  /** When it is tried again, where who is away is waited for. */
+  readonly retryAt: Date | null;
   readonly pages: number;
   readonly listed: number;
   readonly excluded: number;
@@ -47,7 +49,8 @@ const WAITS_FOR = `case when r.state <> 'queued' then null when r.waits_for is n
       select 1 from lockgate.worker w where s.worker_label = any(w.labels) and w.heartbeat_at > now() - interval '30 seconds') then 'worker' end`;
 
 const SELECT = `
-  select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, ${WAITS_FOR} as "waitsFor", r.pages, r.listed,
+  select r.id, r.source_id as "sourceId", c.name as collection, s.path, r.trigger, r.state, r.attempt, ${WAITS_FOR} as "waitsFor",
+         case when r.state = 'queued' then r.retry_at end as "retryAt", r.pages, r.listed,
          r.excluded, r.unchanged, r.added, r.changed, r.moved, r.removed, r.failed, r.bytes, r.planned,
          r.planned_bytes as "plannedBytes", r.missing, r.requests, r.requests_throttled as "requestsThrottled",
          r.requests_failed as "requestsFailed", r.secret_waits as "secretWaits",
@@ -225,12 +228,12 @@ export async function approveRun(db: Queryable, run: RunRecord): Promise<void> {
   }
 }
 
-/** Runs that nobody works on any more: queued without a job, or running without a heartbeat for `seconds`. */
+/** Runs that nobody works on any more: queued without a job, put off until now, or running without a heartbeat for `seconds`. */
 export function abandonedRuns(db: Queryable, seconds: number): Promise<{ id: string; label: string | null }[]> {
   return db.query<{ id: string; label: string | null }>(
     `select r.id, s.worker_label as label from lockgate.run r join lockgate.source s on s.id = r.source_id
       where (r.state = 'running' and r.heartbeat_at < now() - make_interval(secs => $1))
-         or (r.state = 'queued' and r.created_at < now() - make_interval(secs => $1))`,
+         or (r.state = 'queued' and r.created_at < now() - make_interval(secs => $1) and coalesce(r.retry_at, now()) <= now())`,
     [seconds],
   );
 }

@@ -1,6 +1,6 @@
 const TIMEOUT_MS = 20_000;
 
-interface HttpClient<R, A> {
+export interface HttpClient<R, A> {
   sendRequest(request: R): Promise<A>;
 }
 

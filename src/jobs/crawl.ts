@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
-import { yieldRun } from '../collections/hands.ts';
+import { type PutOffFor, putOffRun, yieldRun } from '../collections/hands.ts';
 import { type OwnedRun, openRunStore } from '../collections/run-store.ts';
 import { finishRun, locateRun } from '../collections/runs.ts';
 import { findSource, type SourceRecord } from '../collections/sources.ts';
-import { describeError, LockgateError } from '../contract/errors.ts';
+import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
 import { traced } from '../layers/traced.ts';
 import type { Log } from '../log.ts';
 import { RunCancelled } from '../sync/hand.ts';
@@ -37,7 +37,7 @@ export class RunYielded extends LockgateError {
   }
 }
 
-/** `waits`: as many are at work as may be; `yielded`: it is to be queued again. */
+/** `waits`: as many are at work as may be, or it was put off; `yielded`: it is to be queued again. */
 export type CrawlEnd = 'ended' | 'waits' | 'yielded';
 
 /** Workers in a row that may end while they work on a run, without its getting any further. */
@@ -77,6 +77,11 @@ export async function crawl(parts: CrawlParts, runId: string, signal: AbortSigna
     if (signal.aborted || isInterruption(error)) {
       log.warn({ error: describeError(error) }, 'run interrupted');
       throw error;
+    }
+    const waitsFor = waitsForOf(error);
+    if (waitsFor && (await putOffRun(db, runId, attempt, waitsFor, describeError(error)))) {
+      log.warn({ waitsFor, error: describeError(error) }, 'run put off');
+      return 'waits';
     }
     const state = error instanceof RunCancelled ? 'cancelled' : 'failed';
     const reason = state === 'failed' ? describeError(error) : null;
@@ -128,6 +133,20 @@ function rulesOf({ path, settings, include, exclude, maxBytes }: SourceRecord): 
 }
 
 const NO_GUARD = { documents: Number.POSITIVE_INFINITY, share: 1 };
+
+/** Who is away when a run ends with such an error, which passes by itself. */
+const AWAY: ReadonlyMap<string, PutOffFor> = new Map([
+  ['secret_manager_unavailable', 'secrets'],
+  ['secret_manager_throttled', 'secrets'],
+  ['unavailable', 'source'],
+  ['timeout', 'source'],
+  ['content_store_unavailable', 'content'],
+]);
+
+function waitsForOf(error: unknown): PutOffFor | null {
+  if (!(error instanceof LockgateError) || (error instanceof ConnectorError && !error.retryable)) return null;
+  return AWAY.get(error.code) ?? null;
+}
 
 /** What says nothing of the run: another attempt goes on from the checkpoint, or another worker already has. */
 const INTERRUPTIONS: readonly string[] = ['run_lost', 'database_unavailable'];

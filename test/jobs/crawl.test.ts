@@ -1,12 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NO_CAPS } from '../../src/collections/hands.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
-import { findRun, requestRun } from '../../src/collections/runs.ts';
+import { abandonedRuns, addRun, findRun, requestRun } from '../../src/collections/runs.ts';
+import { SecretManagerUnavailableError } from '../../src/contract/errors.ts';
 import { crawl } from '../../src/jobs/crawl.ts';
 import { leadRun } from '../../src/jobs/lead-run.ts';
+import { DEFAULT_LIMITS } from '../../src/sync/limits.ts';
 import { crawlingOf } from '../crawling.ts';
 import { freshDatabase } from '../database.ts';
 import { S3Server } from '../servers/s3.ts';
@@ -98,4 +100,100 @@ test('a worker serves every workspace', async () => {
     await crawl(first.parts, runId, new AbortController().signal);
     expect(await findRun(db, workspace, runId)).toMatchObject({ state: 'completed', added: 20 });
   }
+});
+
+describe('a run of a schedule', () => {
+  const signal = new AbortController().signal;
+  type Db = Awaited<ReturnType<typeof freshDatabase>>;
+
+  /** Everything but a secret manager that is away as long as `isAway`. */
+  async function withAway(db: Db) {
+    const { parts, source } = await prepare(db);
+    const away = { isAway: true };
+    const sourceParts = (workspace: string) => {
+      const own = parts.sourceParts(workspace);
+      const access: typeof own.reader.access = async (ref, purpose) => {
+        if (away.isAway) throw new SecretManagerUnavailableError('secret_manager_unavailable', 'It is away.', 'Wait.');
+        return own.reader.access(ref, purpose);
+      };
+      return { ...own, reader: { access } };
+    };
+    return { parts: { ...parts, sourceParts }, source, away };
+  }
+  const scheduled = async (db: Db, sourceId: string) => {
+    const id = await addRun(db, sourceId, 'schedule');
+    if (!id) throw new Error('the source has a run');
+    await db.query(`update lockgate.run set created_at = now() - interval '1 hour' where id = $1`, [id]);
+    return id;
+  };
+  const timeComes = (db: Db, id: string) => db.query('update lockgate.run set retry_at = now() where id = $1', [id]);
+
+  test('waits for a secret manager that is away, with growing pauses, and is done when it is back', async () => {
+    await using db = await freshDatabase();
+    const { parts, source, away } = await withAway(db);
+    const id = await scheduled(db, source.id);
+    for (const pause of [30, 60, 120]) {
+      expect((await abandonedRuns(db, 30)).map((run) => run.id)).toEqual([id]);
+      expect(await crawl(parts, id, signal)).toBe('waits');
+      const run = await findRun(db, 'default', id);
+      expect(run).toMatchObject({
+        state: 'queued',
+        waitsFor: 'secrets',
+        error: { code: 'secret_manager_unavailable' },
+      });
+      const seconds = ((run.retryAt?.getTime() ?? 0) - Date.now()) / 1000;
+      expect(seconds).toBeGreaterThan(pause - 15);
+      expect(seconds).toBeLessThan(pause + 15);
+      expect(await abandonedRuns(db, 30)).toEqual([]);
+      await timeComes(db, id);
+    }
+    away.isAway = false;
+    expect(await crawl(parts, id, signal)).toBe('ended');
+    expect(await findRun(db, 'default', id)).toMatchObject({
+      state: 'completed',
+      added: 20,
+      waitsFor: null,
+      retryAt: null,
+      error: null,
+    });
+  });
+
+  test('goes on from its checkpoint when the source was away in its middle', async () => {
+    await using db = await freshDatabase();
+    const { parts: all, source } = await prepare(db);
+    const parts = { ...all, limits: { ...DEFAULT_LIMITS, unavailableInARow: 1, concurrentReads: 1 } };
+    const id = await scheduled(db, source.id);
+    let gets = 0;
+    server.fault = ({ operation }) =>
+      operation === 'GetObject' && ++gets > 5 ? { kind: 'error', status: 503, code: 'ServiceUnavailable' } : undefined;
+    expect(await crawl(parts, id, signal)).toBe('waits');
+    expect(await findRun(db, 'default', id)).toMatchObject({ state: 'queued', waitsFor: 'source', added: 5 });
+    server.fault = () => undefined;
+    await timeComes(db, id);
+    await crawl(parts, id, signal);
+    expect(await findRun(db, 'default', id)).toMatchObject({ state: 'completed', added: 20, attempt: 2 });
+  });
+
+  test('fails when it was put off too often, or when the next one is due before, as one that somebody asked for does at once', async () => {
+    await using db = await freshDatabase();
+    const { parts, source } = await withAway(db);
+    const often = await scheduled(db, source.id);
+    for (let times = 0; times < 8; times++) {
+      expect(await crawl(parts, often, signal)).toBe('waits');
+      await timeComes(db, often);
+    }
+    await crawl(parts, often, signal);
+    expect(await findRun(db, 'default', often)).toMatchObject({ state: 'failed', attempt: 9 });
+    await db.query(`update lockgate.source set next_due_at = now() + interval '20 seconds' where id = $1`, [source.id]);
+    const soon = await scheduled(db, source.id);
+    await crawl(parts, soon, signal);
+    expect(await findRun(db, 'default', soon)).toMatchObject({ state: 'failed', attempt: 1 });
+    await db.query('update lockgate.source set next_due_at = null where id = $1', [source.id]);
+    const asked = await requestRun(db, source.id, 'manual');
+    await crawl(parts, asked, signal);
+    expect(await findRun(db, 'default', asked)).toMatchObject({
+      state: 'failed',
+      error: { code: 'secret_manager_unavailable' },
+    });
+  });
 });

@@ -19,6 +19,9 @@ const WAITS: Readonly<Record<NonNullable<Run['waitsFor']>, string>> = {
   credential: 'As many workers use this credential as may.',
   quota: 'As many workers draw on this account as may.',
   workspace: 'As many workers are at this workspace as may.',
+  secrets: 'The secret manager is away.',
+  source: 'The source is away.',
+  content: 'The content store is away.',
   worker: 'No worker with the label of the source is there. See "lockgate workers list".',
 };
 
@@ -71,6 +74,7 @@ function Told({ run, live }: { run: Run; live: LiveRun | null }) {
       {run.waitsFor && (
         <Alert color="orange" variant="outline" role="status" title="It waits">
           {WAITS[run.waitsFor]}
+          {run.retryAt && ` It is asked again at ${dateTime(run.retryAt)}.`}
         </Alert>
       )}
       {(run.state === 'running' || run.state === 'queued') && <Live run={run} live={live} />}
