@@ -79,6 +79,9 @@ const FIGURE_COLUMNS: Readonly<Record<keyof RunFigures, string>> = {
   plannedBytes: 'planned_bytes',
 };
 
+/** A run that only fails gets no further. */
+const FURTHER: readonly (keyof RunFigures)[] = ['listed', 'added', 'changed', 'moved', 'removed'];
+
 /**
  * Adds to the figures of a run that is not over; with `attempt`, of one that this attempt leads. Throws `run_lost`. Its row
  * stays locked until the commit.
@@ -91,8 +94,9 @@ export async function addFigures(
 ): Promise<void> {
   const names = Object.keys(figures) as (keyof RunFigures)[];
   const sets = names.map((name, i) => `${FIGURE_COLUMNS[name]} = ${FIGURE_COLUMNS[name]} + $${i + 3}`);
+  const further = FURTHER.some((name) => (figures[name] ?? 0) > 0) ? ['put_off = 0'] : [];
   const owned = await tx.query(
-    `update lockgate.run set ${[...sets, names.length > 0 ? 'stalled = 0, put_off = 0' : 'heartbeat_at = now()'].join(', ')}
+    `update lockgate.run set ${[...sets, ...further, names.length > 0 ? 'stalled = 0' : 'heartbeat_at = now()'].join(', ')}
       where id = $1 and ($2::int is null or attempt = $2) and state = 'running' returning id`,
     [runId, attempt, ...names.map((name) => figures[name])],
   );

@@ -4,9 +4,11 @@ import { type OwnedRun, openRunStore } from '../collections/run-store.ts';
 import { finishRun, locateRun } from '../collections/runs.ts';
 import { findSource, type SourceRecord } from '../collections/sources.ts';
 import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
+import type { RunStore } from '../contract/run.ts';
 import { traced } from '../layers/traced.ts';
 import type { Log } from '../log.ts';
 import { RunCancelled } from '../sync/hand.ts';
+import { DEFAULT_LIMITS } from '../sync/limits.ts';
 import { executeRun } from '../sync/run.ts';
 import { compileSelection } from '../sync/selection.ts';
 import type { HelpParts } from './help.ts';
@@ -105,26 +107,47 @@ async function execute(
   run: Omit<OwnedRun, 'rules'> & { planId: string | null },
   signal: AbortSignal,
 ) {
-  return withSource(parts, record, run.id, async ({ source, listing, positionAfter }) => {
-    await using threads = parts.threads?.of(run.id);
-    return await executeRun(
-      {
-        source,
-        listing,
-        store: openRunStore(parts.db, { ...run, rules: rulesOf(record) }),
-        content: parts.content,
-        select: compileSelection(record),
-        // What a plan removes somebody has read and asked for.
-        guard: run.planId ? NO_GUARD : { documents: record.guardDocuments, share: record.guardShare },
-        ...(run.planId ? { restrict: restrictTo(parts.db, run.planId) } : {}),
-        ...(positionAfter ? { positionAfter } : {}),
-        clock: parts.clock,
-        onPlenty: () => threads?.call(),
-        ...(parts.limits ? { limits: parts.limits } : {}),
-      },
-      signal,
-    );
-  });
+  const store = openRunStore(parts.db, { ...run, rules: rulesOf(record) });
+  const isOpen = new AbortController();
+  const beats = beatUntil(isOpen.signal, store, parts);
+  try {
+    return await withSource(parts, record, run.id, async ({ source, listing, positionAfter }) => {
+      isOpen.abort();
+      await using threads = parts.threads?.of(run.id);
+      return await executeRun(
+        {
+          source,
+          listing,
+          store,
+          content: parts.content,
+          select: compileSelection(record),
+          // What a plan removes somebody has read and asked for.
+          guard: run.planId ? NO_GUARD : { documents: record.guardDocuments, share: record.guardShare },
+          ...(run.planId ? { restrict: restrictTo(parts.db, run.planId) } : {}),
+          ...(positionAfter ? { positionAfter } : {}),
+          clock: parts.clock,
+          onPlenty: () => threads?.call(),
+          ...(parts.limits ? { limits: parts.limits } : {}),
+        },
+        signal,
+      );
+    });
+  } finally {
+    isOpen.abort();
+    await beats;
+  }
+}
+
+/** A run of which nothing is heard is given to another worker, and a secret manager may take longer than that to answer. Who has lost it hears so later. */
+async function beatUntil(
+  signal: AbortSignal,
+  store: Pick<RunStore, 'heartbeat'>,
+  { clock, limits = DEFAULT_LIMITS }: CrawlParts,
+): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(limits.heartbeatMs, signal).catch(() => undefined);
+    if (!signal.aborted) await store.heartbeat().catch(() => undefined);
+  }
 }
 
 /** What decides which entries of a listing become documents, and under which paths. */

@@ -88,6 +88,32 @@ test('workers that end one after the other over a run do so only so many times',
   expect(await findRun(db, 'default', next)).toMatchObject({ state: 'completed', added: 20 });
 });
 
+test('a run stays with who leads it while a secret manager takes its time', async () => {
+  await using db = await freshDatabase();
+  const { parts, source } = await prepare(db);
+  const id = await requestRun(db, source.id, 'manual');
+  let answer: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const sourceParts = (workspace: string) => {
+    const own = parts.sourceParts(workspace);
+    const access: typeof own.reader.access = async (ref, purpose) => {
+      await held;
+      return own.reader.access(ref, purpose);
+    };
+    return { ...own, reader: { access } };
+  };
+  const limits = { ...DEFAULT_LIMITS, heartbeatMs: 20 };
+  const crawling = crawl({ ...parts, sourceParts, limits }, id, new AbortController().signal);
+  await expect.poll(async () => (await findRun(db, 'default', id)).state).toBe('running');
+  await db.query(`update lockgate.run set heartbeat_at = now() - interval '1 minute' where id = $1`, [id]);
+  await expect.poll(() => abandonedRuns(db, 30)).toEqual([]);
+  answer();
+  await crawling;
+  expect(await findRun(db, 'default', id)).toMatchObject({ state: 'completed', attempt: 1 });
+});
+
 test('a worker serves every workspace', async () => {
   await using db = await freshDatabase();
   const first = await prepare(db, 'one');
@@ -172,6 +198,26 @@ describe('a run of a schedule', () => {
     await timeComes(db, id);
     await crawl(parts, id, signal);
     expect(await findRun(db, 'default', id)).toMatchObject({ state: 'completed', added: 20, attempt: 2 });
+  });
+
+  test('gets no further by noting that documents fail, and is put off so often only', async () => {
+    await using db = await freshDatabase();
+    const { parts: all, source } = await prepare(db);
+    const parts = { ...all, limits: { ...DEFAULT_LIMITS, unavailableInARow: 2, concurrentReads: 1 } };
+    const id = await scheduled(db, source.id);
+    const putOff = async () =>
+      (await db.query<{ n: number }>('select put_off as n from lockgate.run where id = $1', [id]))[0]?.n;
+    server.fault = ({ operation }) =>
+      operation === 'GetObject' ? { kind: 'error', status: 503, code: 'ServiceUnavailable' } : undefined;
+    for (const times of [1, 2]) {
+      expect(await crawl(parts, id, signal)).toBe('waits');
+      expect(await putOff()).toBe(times);
+      await timeComes(db, id);
+    }
+    expect(await findRun(db, 'default', id)).toMatchObject({ listed: 20, added: 0, failed: 2 });
+    server.fault = () => undefined;
+    await crawl(parts, id, signal);
+    expect(await findRun(db, 'default', id)).toMatchObject({ state: 'completed', added: 20 });
   });
 
   test('fails when it was put off too often, or when the next one is due before, as one that somebody asked for does at once', async () => {
