@@ -53,6 +53,18 @@ const BY_CODE = rulesByWord({
   ConditionNotMet: CHANGED,
   BlobArchived: ['archived', false, 'The blob is in the archive tier and must be rehydrated before it can be read.'],
   BlobBeingRehydrated: ['archived', false, 'The blob is on its way out of the archive tier, which takes hours.'],
+  BlobUsesCustomerSpecifiedEncryption: [
+    'permission_denied',
+    false,
+    'The blob is encrypted with a key that its owner keeps, and that is not in the credential.',
+    'Leave the blob out, or have it stored under a key of the account.',
+  ],
+  KeyVaultEncryptionKeyNotFound: [
+    'permission_denied',
+    false,
+    'The key in Key Vault that the account is encrypted with is disabled or gone.',
+    'Give the account its key back.',
+  ],
   ServerBusy: THROTTLED,
   OperationTimedOut: AWAY,
   InternalError: AWAY,

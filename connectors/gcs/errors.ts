@@ -44,8 +44,25 @@ const BY_STATUS: Readonly<Record<number, Rule>> = {
   429: THROTTLED,
 };
 
-/** With the status of what is forbidden: https://cloud.google.com/storage/docs/json_api/v1/status-codes#403-forbidden */
+const NO_KEY: Rule = [
+  'permission_denied',
+  false,
+  'The key in Cloud KMS that the object is encrypted with is disabled or gone.',
+  'Enable the key, or leave the object out.',
+];
+const FOREIGN_KEY: Rule = [
+  'permission_denied',
+  false,
+  'The object is encrypted with a key that its owner keeps, and that is not in the credential.',
+  'Leave the object out, or have it stored under a key of Cloud KMS.',
+];
+
+/** Where the status alone says something else, or too little: https://cloud.google.com/storage/docs/json_api/v1/status-codes */
 const BY_REASON = rulesByWord({
+  cloudKmsDisabledKey: NO_KEY,
+  cloudKmsDecryptionKeyNotFound: NO_KEY,
+  cloudKmsEncryptionKeyNotFound: NO_KEY,
+  resourceIsEncryptedWithCustomerEncryptionKey: FOREIGN_KEY,
   rateLimitExceeded: THROTTLED,
   userRateLimitExceeded: THROTTLED,
 });

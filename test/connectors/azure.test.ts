@@ -243,7 +243,7 @@ describe('azure alone', () => {
     expect(make({ account_name: 'account', auth: 'anonymous' })).not.toThrow();
   });
 
-  test('words of a refusal that nobody knows are none of ours', async () => {
+  test('what a refusal says is told apart, and words that nobody knows are none of ours', async () => {
     await put('refused/a', 'text');
     const { account: account_name, accountKey: account_key } = azurite;
     const endpoint = `${proxy.endpoint}/${account_name}`;
@@ -251,6 +251,8 @@ describe('azure alone', () => {
     const [entry] = await listAll(source);
     for (const [status, word, code, retryable] of [
       [503, 'ServerBusy', 'throttled', true],
+      [409, 'BlobUsesCustomerSpecifiedEncryption', 'permission_denied', false],
+      [403, 'KeyVaultEncryptionKeyNotFound', 'permission_denied', false],
       [400, 'constructor', 'invalid_request', false],
       [403, 'toString', 'permission_denied', false],
       [500, '__proto__', 'unavailable', true],

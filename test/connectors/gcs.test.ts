@@ -182,7 +182,7 @@ describe('gcs alone', () => {
     }
   });
 
-  test('who is asked for fewer requests is throttled, also where the status says forbidden', async () => {
+  test('what a refusal says is told apart: throttling, also where the status says forbidden, and keys', async () => {
     server.put('docs', 'refused/a', 'x');
     await using source = open('gs://docs/refused');
     const [entry] = await listAll(source);
@@ -190,6 +190,9 @@ describe('gcs alone', () => {
       [403, 'rateLimitExceeded', 'throttled', true],
       [403, 'userRateLimitExceeded', 'throttled', true],
       [403, 'forbidden', 'permission_denied', false],
+      [400, 'cloudKmsDisabledKey', 'permission_denied', false],
+      [400, 'resourceIsEncryptedWithCustomerEncryptionKey', 'permission_denied', false],
+      [400, 'invalid', 'invalid_request', false],
       [403, 'constructor', 'permission_denied', false],
       [429, 'toString', 'throttled', true],
       [500, '__proto__', 'unavailable', true],
