@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { makeMemoryFolder } from './test/memory-folder.ts';
 
 // Where a machine wants the result, it names a file.
@@ -8,6 +9,17 @@ const report = process.env.LOCKGATE_TEST_REPORT;
 const folder = makeMemoryFolder();
 if (folder) process.env.TMPDIR = folder;
 
+/** These take a minute each: begun last, one of them would have a core wait for it. */
+const LONGEST = ['torment/torment', 'web/pages', 'clouds', 'securestore/life', 'cli/cli', 'torment/apart'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) =>
+      LONGEST.some((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+    return (await super.sort(files)).sort((a, b) => Number(isLong(b)) - Number(isLong(a)));
+  }
+}
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
@@ -15,6 +27,7 @@ export default defineConfig({
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     // A test that hangs is found a little later; one on a machine that others keep busy passes.
     testTimeout: 180_000,
     hookTimeout: 180_000,
