@@ -56,8 +56,8 @@ const UNREACHABLE: readonly string[] = ['ENOTFOUND', 'ECONNREFUSED', 'EHOSTUNREA
 
 /** Whether who was asked for a token may give it out when it is asked again. */
 export function isAway(heard: Heard): boolean {
-  if (heard === null || heard === 'nothing') return heard !== null;
-  return heard.status >= 500 || ASK_AGAIN.includes(heard.status);
+  if (heard === null) return false;
+  return heard === 'nothing' || heard.status >= 500 || ASK_AGAIN.includes(heard.status);
 }
 
 /** The service of a machine says 404 and 410 while it is updated: https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling */

@@ -4,7 +4,7 @@ import { type OwnedRun, openRunStore } from '../collections/run-store.ts';
 import { finishRun, locateRun } from '../collections/runs.ts';
 import { findSource, type SourceRecord } from '../collections/sources.ts';
 import { ConnectorError, describeError, LockgateError } from '../contract/errors.ts';
-import type { RunStore } from '../contract/run.ts';
+import { every } from '../contract/every.ts';
 import { traced } from '../layers/traced.ts';
 import type { Log } from '../log.ts';
 import { RunCancelled } from '../sync/hand.ts';
@@ -108,8 +108,10 @@ async function execute(
   signal: AbortSignal,
 ) {
   const store = openRunStore(parts.db, { ...run, rules: rulesOf(record) });
+  const { heartbeatMs } = parts.limits ?? DEFAULT_LIMITS;
+  // A run of which nothing is heard is given to another worker, and a secret manager may take longer than that to answer. Who has lost it hears so later.
   const isOpen = new AbortController();
-  const beats = beatUntil(isOpen.signal, store, parts);
+  const beats = every(parts.clock, heartbeatMs, isOpen.signal, () => store.heartbeat());
   try {
     return await withSource(parts, record, run.id, async ({ source, listing, positionAfter }) => {
       isOpen.abort();
@@ -135,18 +137,6 @@ async function execute(
   } finally {
     isOpen.abort();
     await beats;
-  }
-}
-
-/** A run of which nothing is heard is given to another worker, and a secret manager may take longer than that to answer. Who has lost it hears so later. */
-async function beatUntil(
-  signal: AbortSignal,
-  store: Pick<RunStore, 'heartbeat'>,
-  { clock, limits = DEFAULT_LIMITS }: CrawlParts,
-): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(limits.heartbeatMs, signal).catch(() => undefined);
-    if (!signal.aborted) await store.heartbeat().catch(() => undefined);
   }
 }
 

@@ -3,6 +3,7 @@ import { announceWorker, retireWorker } from '../collections/workers.ts';
 import type { Clock } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
 import { describeError } from '../contract/errors.ts';
+import { every } from '../contract/every.ts';
 import type { Log } from '../log.ts';
 import { type CrawlEnd, RunYielded } from './crawl.ts';
 import type { CrawlQueue, Labels } from './queue.ts';
@@ -120,12 +121,5 @@ class Crew {
 
   async orLog(work: Promise<void>): Promise<void> {
     await work.catch((error) => this.#parts.log.warn({ error: describeError(error) }, 'worker'));
-  }
-}
-
-async function every(clock: Clock, ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(ms, signal).catch(() => undefined);
-    if (!signal.aborted) await work();
   }
 }

@@ -7,6 +7,7 @@ import { auditHead, fileAuditLog, verifyAuditLog } from '../audit/file-log.ts';
 import { readAuditLines } from '../audit/full-files.ts';
 import type { Clock } from '../contract/connector.ts';
 import { describeError, LockgateError } from '../contract/errors.ts';
+import { every } from '../contract/every.ts';
 import type { Schema } from '../db/migrate.ts';
 import { openDatabase } from '../db/open.ts';
 import type { OpenDatabase } from '../db/pool.ts';
@@ -95,12 +96,12 @@ export async function serveSecureStore(
   const app = openServer(await serverParts({ settings, db, policy, keys, operations, append, log }));
   const signer = await signingKey(settings.signingKeyFile);
   const duties = [
-    repeat(clock, LOOK_MS, signal, async () => {
+    every(clock, LOOK_MS, signal, async () => {
       await policy.reload();
       if (keys.isSealed && (await keys.unseal())) log.info('unsealed');
     }),
-    repeat(clock, settings.headsEverySeconds * 1000, signal, () => signTheHead(settings, signer, clock.now(), log)),
-    repeat(clock, PURGE_MS, signal, async () => void (await purge(db))),
+    every(clock, settings.headsEverySeconds * 1000, signal, () => signTheHead(settings, signer, clock.now(), log)),
+    every(clock, PURGE_MS, signal, async () => void (await purge(db))),
   ];
   if (!(await keys.unseal())) log.warn({ why: keys.reason }, 'sealed');
   listening(await app.listen({ host: settings.host, port: settings.port }));
@@ -159,14 +160,6 @@ async function signTheHead({ audit }: SecureStoreSettings, key: KeyObject, now: 
   const signed = signHead(head, new Date(now).toISOString(), key);
   await noteHead(audit.file, signed);
   log.info({ head: signed }, 'head of the audit log');
-}
-
-async function repeat(clock: Clock, ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(ms, signal).catch(() => undefined);
-    // What fails now is tried the next time.
-    if (!signal.aborted) await work().catch(() => undefined);
-  }
 }
 
 async function linesAfter(file: string, after: number, limit: number): Promise<string[]> {

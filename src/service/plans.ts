@@ -24,9 +24,9 @@ export function planOperations(
       const plan = await findPlan(db, workspace, id);
       const crawls = await queue();
       const runId = await db.transaction(async (tx) => {
-        const id = await executePlan(tx, plan);
-        await crawls.send(id, tx);
-        return id;
+        const run = await executePlan(tx, plan);
+        await crawls.send(run, tx);
+        return run;
       });
       return findRun(db, workspace, runId);
     },

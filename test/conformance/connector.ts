@@ -377,6 +377,24 @@ export function withEverything(source: Source): Source {
   };
 }
 
+/** What an answer with this status and this word is in our errors. */
+export type Refusal = readonly [status: number, word: string, code: string, retryable: boolean];
+
+/** Has the server refuse a listing and a read of the source's one entry with each of them. */
+export async function expectRefusals(
+  source: Source,
+  refuse: (status: number, word: string) => void,
+  refusals: readonly Refusal[],
+): Promise<void> {
+  const [entry] = await listAll(source);
+  if (!entry) throw new Error('nothing listed');
+  for (const [status, word, code, retryable] of refusals) {
+    refuse(status, word);
+    await expect(source.listPage(null, signal), word).rejects.toMatchObject({ code, retryable });
+    await expect(source.read(entry, undefined, signal), word).rejects.toMatchObject({ code, retryable });
+  }
+}
+
 export async function listAll(source: Source, from: string | null = null): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (let position = from; ; ) {

@@ -6,7 +6,7 @@ import { sasWarnings } from '../../connectors/azure/sas.ts';
 import { InputError } from '../../src/contract/errors.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { withVerification } from '../../src/layers/verify.ts';
-import { bytesOf, connectorConformance, listAll, ODD_KEYS } from '../conformance/connector.ts';
+import { bytesOf, connectorConformance, expectRefusals, listAll, ODD_KEYS } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
 import { Azurite } from '../servers/azurite.ts';
 import type { Fault } from '../servers/fault.ts';
@@ -248,19 +248,17 @@ describe('azure alone', () => {
     const { account: account_name, accountKey: account_key } = azurite;
     const endpoint = `${proxy.endpoint}/${account_name}`;
     await using source = open('azure://docs/refused', { account_name, account_key, endpoint });
-    const [entry] = await listAll(source);
-    for (const [status, word, code, retryable] of [
+    const refuse = (status: number, word: string) => {
+      proxy.fault = () => ({ kind: 'error', status, code: word });
+    };
+    await expectRefusals(source, refuse, [
       [503, 'ServerBusy', 'throttled', true],
       [409, 'BlobUsesCustomerSpecifiedEncryption', 'permission_denied', false],
       [403, 'KeyVaultEncryptionKeyNotFound', 'permission_denied', false],
       [400, 'constructor', 'invalid_request', false],
       [403, 'toString', 'permission_denied', false],
       [500, '__proto__', 'unavailable', true],
-    ] as const) {
-      proxy.fault = () => ({ kind: 'error', status, code: word });
-      await expect(source.listPage(null, signal), word).rejects.toMatchObject({ code, retryable });
-      await expect(source.read(entry as never, undefined, signal), word).rejects.toMatchObject({ code, retryable });
-    }
+    ]);
     proxy.fault = () => undefined;
   });
 

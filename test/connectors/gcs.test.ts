@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gcs } from '../../connectors/gcs/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { withVerification } from '../../src/layers/verify.ts';
-import { bytesOf, connectorConformance, listAll } from '../conformance/connector.ts';
+import { bytesOf, connectorConformance, expectRefusals, listAll } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
 import type { Fault } from '../servers/fault.ts';
 import { GcsServer } from '../servers/gcs.ts';
@@ -185,8 +185,10 @@ describe('gcs alone', () => {
   test('what a refusal says is told apart: throttling, also where the status says forbidden, and keys', async () => {
     server.put('docs', 'refused/a', 'x');
     await using source = open('gs://docs/refused');
-    const [entry] = await listAll(source);
-    for (const [status, word, code, retryable] of [
+    const refuse = (status: number, word: string) => {
+      server.fault = () => ({ kind: 'error', status, code: word });
+    };
+    await expectRefusals(source, refuse, [
       [403, 'rateLimitExceeded', 'throttled', true],
       [403, 'userRateLimitExceeded', 'throttled', true],
       [403, 'forbidden', 'permission_denied', false],
@@ -196,11 +198,7 @@ describe('gcs alone', () => {
       [403, 'constructor', 'permission_denied', false],
       [429, 'toString', 'throttled', true],
       [500, '__proto__', 'unavailable', true],
-    ] as const) {
-      server.fault = () => ({ kind: 'error', status, code: word });
-      await expect(source.listPage(null, signal), word).rejects.toMatchObject({ code, retryable });
-      await expect(source.read(entry as never, undefined, signal), word).rejects.toMatchObject({ code, retryable });
-    }
+    ]);
     server.fault = () => undefined;
   });
 

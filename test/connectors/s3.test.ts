@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { s3 } from '../../connectors/s3/connector.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { withVerification } from '../../src/layers/verify.ts';
-import { bytesOf, connectorConformance, listAll } from '../conformance/connector.ts';
+import { bytesOf, connectorConformance, expectRefusals, listAll } from '../conformance/connector.ts';
 import { runtimeFor } from '../runtime.ts';
 import type { Fault } from '../servers/fault.ts';
 import { S3Server } from '../servers/s3.ts';
@@ -214,8 +214,10 @@ describe('s3 alone', () => {
   test('what a refusal says is told apart, and words that nobody knows are none of ours', async () => {
     server.put('docs', 'refused/a', 'x');
     await using source = open('s3://docs/refused');
-    const [entry] = await listAll(source);
-    for (const [status, word, code, retryable] of [
+    const refuse = (status: number, word: string) => {
+      server.fault = () => ({ kind: 'error', status, code: word });
+    };
+    await expectRefusals(source, refuse, [
       [503, 'SlowDown', 'throttled', true],
       [400, 'KMS.ThrottlingException', 'throttled', true],
       [400, 'KMS.DisabledException', 'permission_denied', false],
@@ -223,11 +225,7 @@ describe('s3 alone', () => {
       [400, 'constructor', 'invalid_request', false],
       [403, 'toString', 'permission_denied', false],
       [500, '__proto__', 'unavailable', true],
-    ] as const) {
-      server.fault = () => ({ kind: 'error', status, code: word });
-      await expect(source.listPage(null, signal), word).rejects.toMatchObject({ code, retryable });
-      await expect(source.read(entry as never, undefined, signal), word).rejects.toMatchObject({ code, retryable });
-    }
+    ]);
     server.fault = () => undefined;
   });
 

@@ -151,10 +151,7 @@ describe('the service', () => {
     s3.put('docs', 'folder/later.txt', 'later');
     s3.put('docs', 'folder/new.txt', 'newer');
     s3.delete('docs', 'folder/doc 2.txt');
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     s3.fault = ({ operation, key }) =>
       operation === 'GetObject' && key === 'folder/doc 0.txt' ? { kind: 'hold', until: held } : undefined;
     const { id } = await call('plans.execute', { id: plan.id });

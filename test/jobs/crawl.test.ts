@@ -6,7 +6,7 @@ import { NO_CAPS } from '../../src/collections/hands.ts';
 import { openRunStore } from '../../src/collections/run-store.ts';
 import { abandonedRuns, addRun, findRun, requestRun } from '../../src/collections/runs.ts';
 import { SecretManagerUnavailableError } from '../../src/contract/errors.ts';
-import { crawl } from '../../src/jobs/crawl.ts';
+import { type CrawlParts, crawl } from '../../src/jobs/crawl.ts';
 import { leadRun } from '../../src/jobs/lead-run.ts';
 import { DEFAULT_LIMITS } from '../../src/sync/limits.ts';
 import { crawlingOf } from '../crawling.ts';
@@ -27,6 +27,19 @@ afterAll(async () => {
 
 function prepare(db: Awaited<ReturnType<typeof freshDatabase>>, workspace?: string) {
   return crawlingOf(db, server, join(folder, 'content'), workspace);
+}
+
+/** The same with a secret manager that does something before it gives a value out. */
+function accessedAfter(parts: CrawlParts, before: () => Promise<void>): CrawlParts {
+  const sourceParts: CrawlParts['sourceParts'] = (workspace) => {
+    const own = parts.sourceParts(workspace);
+    const access: typeof own.reader.access = async (ref, purpose) => {
+      await before();
+      return own.reader.access(ref, purpose);
+    };
+    return { ...own, reader: { access } };
+  };
+  return { ...parts, sourceParts };
 }
 
 test('late jobs of ended runs do not keep the next run of the source from being executed', async () => {
@@ -92,20 +105,9 @@ test('a run stays with who leads it while a secret manager takes its time', asyn
   await using db = await freshDatabase();
   const { parts, source } = await prepare(db);
   const id = await requestRun(db, source.id, 'manual');
-  let answer: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
-  const sourceParts = (workspace: string) => {
-    const own = parts.sourceParts(workspace);
-    const access: typeof own.reader.access = async (ref, purpose) => {
-      await held;
-      return own.reader.access(ref, purpose);
-    };
-    return { ...own, reader: { access } };
-  };
+  const { promise: held, resolve: answer } = Promise.withResolvers<void>();
   const limits = { ...DEFAULT_LIMITS, heartbeatMs: 20 };
-  const crawling = crawl({ ...parts, sourceParts, limits }, id, new AbortController().signal);
+  const crawling = crawl({ ...accessedAfter(parts, () => held), limits }, id, new AbortController().signal);
   await expect.poll(async () => (await findRun(db, 'default', id)).state).toBe('running');
   await db.query(`update lockgate.run set heartbeat_at = now() - interval '1 minute' where id = $1`, [id]);
   await expect.poll(() => abandonedRuns(db, 30)).toEqual([]);
@@ -136,15 +138,10 @@ describe('a run of a schedule', () => {
   async function withAway(db: Db) {
     const { parts, source } = await prepare(db);
     const away = { isAway: true };
-    const sourceParts = (workspace: string) => {
-      const own = parts.sourceParts(workspace);
-      const access: typeof own.reader.access = async (ref, purpose) => {
-        if (away.isAway) throw new SecretManagerUnavailableError('secret_manager_unavailable', 'It is away.', 'Wait.');
-        return own.reader.access(ref, purpose);
-      };
-      return { ...own, reader: { access } };
+    const meet = async () => {
+      if (away.isAway) throw new SecretManagerUnavailableError('secret_manager_unavailable', 'It is away.', 'Wait.');
     };
-    return { parts: { ...parts, sourceParts }, source, away };
+    return { parts: accessedAfter(parts, meet), source, away };
   }
   const scheduled = async (db: Db, sourceId: string) => {
     const id = await addRun(db, sourceId, 'schedule');

@@ -47,8 +47,8 @@ const METADATA = '169.254.169.254';
 function credentialOfMachine(): TokenCredential {
   let last: Heard = null;
   const httpClient = heardInTime(createDefaultHttpClient(), (heard, { hostname }) => {
-    if (hostname !== METADATA) last = heard ?? 'nothing';
-    else if (heard !== 'nothing') last = heard ?? last;
+    if (heard !== null && heard !== 'nothing') last = heard;
+    else if (hostname !== METADATA) last = 'nothing';
   });
   const make = () => new DefaultAzureCredential({ disableInstanceDiscovery: true, httpClient });
   let credential = make();
