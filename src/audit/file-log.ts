@@ -62,7 +62,8 @@ async function append({ file, keyFile, fullBytes = FULL_BYTES }: AuditFiles, eve
     await using log = await open(file, 'a+', 0o600);
     const { torn, after } = await endOf(log, file);
     const { line, head } = sealLine(event, after, key);
-    await log.write(`${torn ? '\n' : ''}${line}\n`);
+    // All of it or an error: one write takes what there is room for.
+    await log.appendFile(`${torn ? '\n' : ''}${line}\n`);
     await log.datasync();
     await writeHead(file, head);
   } finally {
@@ -120,8 +121,11 @@ async function readTail(log: FileHandle): Promise<{ head: Head; torn: boolean }>
   const length = Math.min(size, TAIL_BYTES);
   const { buffer } = await log.read(Buffer.alloc(length), 0, length, size - length);
   const text = buffer.toString('utf8');
-  const lines = text.split('\n').slice(0, -1);
-  const place = lines.map(placeOf).findLast((each) => each !== null);
+  // The last one may lack its end, and is a line all the same when nothing but that is missing.
+  const place = text
+    .split('\n')
+    .map(placeOf)
+    .findLast((each) => each !== null);
   return { head: place ? { seq: place.seq, mac: place.mac } : GENESIS, torn: text !== '' && !text.endsWith('\n') };
 }
 

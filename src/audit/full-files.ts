@@ -42,7 +42,7 @@ export async function* readAuditLines(file: string): AsyncIterable<string> {
 /** The oldest first. */
 async function fullFiles(file: string): Promise<string[]> {
   const folder = dirname(file);
-  const names = await readdir(folder).catch(() => []);
+  const names = await readdir(folder).catch((error) => orUnreadable(folder, error, []));
   const start = `${basename(file)}.`;
   const isFull = (name: string) => name.startsWith(start) && /^\d+$/.test(name.slice(start.length));
   const numberOf = (name: string) => Number(name.slice(start.length));
@@ -53,12 +53,14 @@ async function fullFiles(file: string): Promise<string[]> {
 }
 
 async function opened(file: string): Promise<FileHandle | null> {
-  return open(file, 'r').catch((error: { code?: string }) => {
-    if (error.code === 'ENOENT') return null;
-    throw new LockgateError(
-      'audit_unavailable',
-      `The audit log ${file} cannot be read.`,
-      'Read it as the user that runs the workers.',
-    );
-  });
+  return open(file, 'r').catch((error) => orUnreadable(file, error, null));
+}
+
+function orUnreadable<T>(path: string, error: { code?: string }, absent: T): T {
+  if (error.code === 'ENOENT') return absent;
+  throw new LockgateError(
+    'audit_unavailable',
+    `The audit log ${path} cannot be read.`,
+    'Read it as the user that runs the workers.',
+  );
 }

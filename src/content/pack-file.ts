@@ -1,7 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { hash } from 'node:crypto';
+import { type FileHandle, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CHUNK_BYTES, giveBack, isPaged, PAGE_BYTES, takeChunk } from '../contract/chunk-pool.ts';
-import { PagedFile } from './paged-file.ts';
+import type { PackedContent } from '../contract/content-store.ts';
+import { PagedFile, readWhole } from './paged-file.ts';
 import { syncPath } from './syncing.ts';
 
 const PACK_BYTES = 256 * 1024 * 1024;
@@ -122,4 +124,13 @@ function gathered(buffers: readonly Uint8Array[], total: number): Uint8Array[] |
   const rest = total - last * CHUNK_BYTES;
   const end = (chunks[last] as Buffer).subarray(0, toPage(rest)).fill(0, rest);
   return [...chunks.slice(0, last), end];
+}
+
+/** A content out of a pack's file. Null: the disk has lost it, and it stays where it is, for a copy would hide that. */
+export async function readGenuine(file: FileHandle, { sha256, at, size }: PackedContent): Promise<Buffer | null> {
+  const bytes = await readWhole(file, at, size).catch((error: { code?: string }) => {
+    if (error.code === 'EIO') return null;
+    throw error;
+  });
+  return bytes && hash('sha256', bytes) === sha256 ? bytes : null;
 }

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,7 +5,7 @@ import { giveBack } from '../contract/chunk-pool.ts';
 import type { ByteRange } from '../contract/connector.ts';
 import type { PackedContent, PackIndex, PackPlace, StagedContent, StoredContent } from '../contract/content-store.ts';
 import { LockgateError } from '../contract/errors.ts';
-import { PackFile } from './pack-file.ts';
+import { PackFile, readGenuine } from './pack-file.ts';
 
 /** Larger contents have files of their own. */
 export const PACKED_BYTES = 1024 * 1024;
@@ -335,24 +334,38 @@ export class Packs {
 
   /**
    * Rewrites packs that are mostly nobody's, or small, and removes those that have had nothing for a day. Returns the bytes that
-   * came free.
+   * came free. One that cannot be read keeps no other from it: what went wrong first is thrown at the end.
    */
   async compact(signal: AbortSignal): Promise<number> {
     let freed = 0;
+    let failure: { error: unknown } | null = null;
     for (const { pack, live } of await this.#index.packs()) {
       signal.throwIfAborted();
       if ([this.#current, ...this.#full].some((mine) => mine?.number === pack)) continue;
-      const file = await stat(this.#pathOf(pack)).catch(() => null);
-      if (file && Date.now() - file.mtimeMs < IDLE_MS) continue;
-      const size = file?.size ?? 0;
-      if (live > 0 && live * 2 >= size && size >= SMALL_PACK_BYTES) continue;
-      await this.#index.close(pack);
-      await this.#rewrite(pack);
-      if (!(await this.#index.drop(pack, this.#keptSeconds))) continue;
-      await rm(this.#pathOf(pack), { force: true });
-      freed += size - live;
+      try {
+        freed += await this.#compactOne(pack, live);
+      } catch (error) {
+        failure ??= { error };
+      }
     }
+    if (failure) throw failure.error;
     return freed;
+  }
+
+  async #compactOne(pack: number, live: number): Promise<number> {
+    const file = await stat(this.#pathOf(pack)).catch((error: { code?: string }) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+    if (file && Date.now() - file.mtimeMs < IDLE_MS) return 0;
+    const size = file?.size ?? 0;
+    // A lost one keeps its rows: they say what was lost.
+    if (live > 0 && (!file || (live * 2 >= size && size >= SMALL_PACK_BYTES))) return 0;
+    await this.#index.close(pack);
+    await this.#rewrite(pack);
+    if (!(await this.#index.drop(pack, this.#keptSeconds))) return 0;
+    await rm(this.#pathOf(pack), { force: true });
+    return size - live;
   }
 
   async #rewrite(pack: number): Promise<void> {
@@ -363,12 +376,10 @@ export class Packs {
       for (let from = 0; from < contents.length; ) {
         const some: { sha256: string; bytes: Uint8Array }[] = [];
         for (let bytes = 0; from < contents.length && bytes < SMALL_PACK_BYTES; from++) {
-          const { sha256, at, size } = contents[from] as PackedContent;
-          const buffer = Buffer.alloc(size);
-          await file.read(buffer, 0, size, at);
-          // What does not have its hash stays where it is: a copy would hide that the disk has lost it.
-          if (hash('sha256', buffer) === sha256) some.push({ sha256, bytes: buffer });
-          bytes += size;
+          const content = contents[from] as PackedContent;
+          const read = await readGenuine(file, content);
+          if (read) some.push({ sha256: content.sha256, bytes: read });
+          bytes += content.size;
         }
         await this.#inTurn(() => this.#write(some, (to, moved) => this.#index.move(pack, to, moved)));
       }

@@ -77,21 +77,29 @@ export class PagedFile {
   }
 
   /** What was written is on the disk when it resolves. */
-  async sync(): Promise<void> {
-    await this.#syncing.settled();
-    await this.#file.datasync();
+  sync(): Promise<void> {
+    return this.#syncing.sync();
   }
 
-  async read(at: number, size: number): Promise<Buffer> {
-    const buffer = Buffer.alloc(size);
-    await this.#file.read(buffer, 0, size, at);
-    return buffer;
+  read(at: number, size: number): Promise<Buffer> {
+    return readWhole(this.#file, at, size);
   }
 
   async close(): Promise<void> {
     await this.#direct?.close();
     await this.#file.close();
   }
+}
+
+/** The bytes from a place on; fewer where the file ends before. One read may give fewer than are there. */
+export async function readWhole(file: FileHandle, at: number, size: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(size);
+  for (let length = 0; length < size; ) {
+    const { bytesRead } = await file.read(buffer, length, size - length, at + length);
+    if (bytesRead === 0) return buffer.subarray(0, length);
+    length += bytesRead;
+  }
+  return buffer;
 }
 
 /** What is left of buffers behind so many bytes. */

@@ -63,7 +63,10 @@ function parsed(line: string): SignedHead | null {
 
 /** Made when it is not there; of processes that make it at once, one wins. */
 export async function signingKey(file: string): Promise<KeyObject> {
-  const text = await readFile(file, 'utf8').catch(() => null);
+  const text = await readFile(file, 'utf8').catch((error: { code?: string }) => {
+    if (error.code === 'ENOENT') return null;
+    throw new ConfigError(`The signing key ${file} cannot be read.`, 'Check that this user may read it.');
+  });
   if (text === null) {
     const { privateKey } = generateKeyPairSync('ed25519');
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });

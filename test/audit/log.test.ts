@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { link, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { link, mkdtemp, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -32,14 +33,15 @@ const kinds = async (...heads: { seq: number; mac: string }[]) =>
   (await verifyAuditLog(files, heads)).problems.map(({ kind }) => kind);
 
 /** Appends for ever, and prints each event that is durable. */
-function appender(name: string): ChildProcess & { appended: string[] } {
+function appender(name: string, before = ''): ChildProcess & { appended: string[] } {
   const code = `import { fileAuditLog } from ${JSON.stringify(MODULE)};
     const log = fileAuditLog(${JSON.stringify(files)}, Date.now);
     for (let i = 0; ; i++) {
       await log.append({ action: 'secret.access', actor: 'child', outcome: 'ok', secret: { manager: 'm', workspace: 'w', secretId: '${name}-' + i } });
       process.stdout.write('${name}-' + i + '\\n');
     }`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const words = ['-c', `${before}exec "$0" --input-type=module -e "$1"`, process.execPath, code];
+  const child = spawn('/bin/sh', words, { stdio: ['ignore', 'pipe', before ? 'ignore' : 'inherit'] });
   const appended: string[] = [];
   child.stdout.on('data', (chunk) => appended.push(...String(chunk).trimEnd().split('\n')));
   return Object.assign(child, { appended });
@@ -106,6 +108,29 @@ describe('the audit log', () => {
     await writeFile(files.file, `${(await lines()).slice(0, 2).join('\n')}\n`);
     await append('next');
     expect(await kinds()).toEqual(['missing']);
+  });
+
+  test('a line of which the disk takes only a part is an error, and the chain goes on behind it', async () => {
+    for (let i = 0; i < 3; i++) await append(`secret-${i}`);
+    const { size } = await stat(files.file);
+    // The limit of a process on its files' size, in units of 512 bytes, lies in the middle of a line.
+    const limit = Math.ceil(size / 512) + 1;
+    const child = appender('child', `ulimit -f ${limit}; `);
+    await once(child, 'close');
+    expect((await stat(files.file)).size).toBe(limit * 512);
+    const released = child.appended.filter(Boolean);
+    await append('the last');
+    const { problems, head, torn } = await verifyAuditLog(files, []);
+    expect({ problems, torn, lines: head.seq }).toEqual({ problems: [], torn: 1, lines: 3 + released.length + 1 });
+    const written = await readFile(files.file, 'utf8');
+    for (const id of released) expect(written).toContain(`"${id}"`);
+  });
+
+  test('a line that lacks nothing but its end is one, and the next follows it', async () => {
+    for (let i = 0; i < 3; i++) await append(`secret-${i}`);
+    await truncate(files.file, (await stat(files.file)).size - 1);
+    await append('the last');
+    expect(await verifyAuditLog(files, [])).toMatchObject({ problems: [], torn: 0, head: { seq: 4 } });
   });
 
   test('several processes write one chain, also when some are killed in the middle of a line', async () => {

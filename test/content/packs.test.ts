@@ -1,10 +1,10 @@
-import { mkdtemp, readdir, rm, stat, truncate, utimes } from 'node:fs/promises';
+import { mkdtemp, open as openFile, readdir, rm, stat, truncate, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { openPackIndex } from '../../src/collections/pack-index.ts';
 import { openDirectoryStore } from '../../src/content/directory.ts';
-import type { ContentStore } from '../../src/contract/content-store.ts';
+import type { ContentStore, StagedContent } from '../../src/contract/content-store.ts';
 import { freshDatabase } from '../database.ts';
 
 const signal = new AbortController().signal;
@@ -257,4 +257,42 @@ test('a pack that was rewritten stays for a day, so that a backup of the databas
   await other.compact?.(signal);
   expect(await files()).not.toContain(name);
   for (const [i, sha256] of hashes.entries()) expect(await get(other, sha256)).toBe(TEXTS[i]);
+});
+
+test('what lay in a pack when the disk failed is never taken for stored, though the kernel tells of it once', async () => {
+  const store = await open();
+  // Large enough to be written ahead of its commit, so that both lie in one pack already.
+  const [first, second] = await Promise.all(['a', 'b'].map((text) => store.stage(Buffer.alloc(300_000, text), signal)));
+  await using any = await openFile(root);
+  const failing = vi.spyOn(Object.getPrototypeOf(any), 'datasync');
+  failing.mockRejectedValueOnce(Object.assign(new Error('fails'), { code: 'EIO' }));
+  try {
+    await expect(store.commit([first as StagedContent])).rejects.toMatchObject({ code: 'content_store_unavailable' });
+    await expect(store.commit([second as StagedContent])).rejects.toMatchObject({ code: 'content_store_unavailable' });
+  } finally {
+    failing.mockRestore();
+  }
+  expect(await Array.fromAsync(store.list())).toEqual([]);
+  await store.discard([first as StagedContent, second as StagedContent]);
+  const [again] = await put(store, ['a'.repeat(300_000)]);
+  expect(await get(store, again as string)).toBe('a'.repeat(300_000));
+  expect(await files()).toHaveLength(2);
+});
+
+test('a pack that is lost keeps no other from being rewritten', async () => {
+  const writers = [await open(), await open()];
+  const lost = await put(writers[0] as ContentStore, TEXTS.slice(0, 100));
+  const kept = await put(writers[1] as ContentStore, TEXTS.slice(100, 3000));
+  for (const writer of writers) await writer.close?.();
+  const [first, second] = await files();
+  await rm(join(root, 'packs', first as string));
+  const collector = await open();
+  for (const sha256 of kept.slice(1)) await collector.remove(sha256);
+  await idle();
+  expect(await collector.compact?.(signal)).toBeGreaterThan(0);
+  expect(await files()).not.toContain(second);
+  expect(await get(collector, kept[0] as string)).toBe(TEXTS[100]);
+  // What was lost is still known to be missing.
+  expect((await Array.fromAsync(collector.list())).length).toBe(101);
+  await expect(get(collector, lost[0] as string)).rejects.toThrow();
 });

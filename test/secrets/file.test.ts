@@ -56,6 +56,32 @@ describe('the file secret manager alone', () => {
     expect((await readdir(secretFolder({ folder, workspace: 'default' }, 'my-creds'))).length).toBe(1);
   });
 
+  test('a removal that is cut off anywhere has removed all versions or none, and their numbers are not given again', async () => {
+    const { directory, reader, folder } = open(root);
+    const own = secretFolder({ folder, workspace: 'default' }, 'my-creds');
+    for (const a of [1, 2, 3]) await directory.put('my-creds', 's3', new Secret({ a }));
+    await cp(own, join(root, 'before'), { recursive: true });
+    await directory.remove('my-creds');
+    // What a process leaves that is killed behind the first, the second, ... of its steps.
+    for (const gone of [[], ['3'], ['2', '3'], ['1'], ['1', '2']]) {
+      for (const version of ['1', '2', '3']) {
+        if (!gone.includes(version)) await cp(join(root, 'before', `${version}.age`), versionFile(own, version));
+      }
+      expect(await Array.fromAsync(directory.list())).toEqual([]);
+      for (const version of [undefined, '1', '2']) {
+        const asked = { ...ref('my-creds'), ...(version ? { version } : {}) };
+        await expect(reader.access(asked, purpose)).rejects.toMatchObject({ code: 'credential_not_found' });
+      }
+      await directory.remove('my-creds');
+      expect(await readdir(own)).toEqual(['removed.json']);
+    }
+    await cp(join(root, 'before', '2.age'), versionFile(own, '2'));
+    expect((await directory.put('my-creds', 's3', new Secret({ a: 4 }))).versions.map(({ version }) => version)).toEqual(['4']);
+    expect((await readdir(own)).sort()).toEqual(['4.age', 'removed.json']);
+    await writeFile(join(own, 'removed.json'), '{');
+    await expect(directory.describe('my-creds')).rejects.toMatchObject({ code: 'credential_malformed' });
+  });
+
   test('the recipient alone can add and list, and cannot read', async () => {
     const { directory, reader, keys } = open(root);
     await directory.put('first', 's3', new Secret({ a: 1 }));

@@ -10,6 +10,7 @@ import { assertPut, assertSameType } from '../payload.ts';
 import { type KeyFiles, readRecipient } from './keys.ts';
 import {
   type FileLocation,
+  filesIn,
   type Labels,
   MAX_SECRET_BYTES,
   missingAsEmpty,
@@ -18,6 +19,7 @@ import {
   removeVersions,
   scopeOf,
   secretFolder,
+  sweepRemoved,
   versionFile,
   versionsIn,
   workspaceFolder,
@@ -35,9 +37,9 @@ export function openFileDirectory(at: FileLocation, keys: KeyFiles, now: () => n
     put: (id, type, credential, metadata) => put({ at, keys, now }, id, type, credential, metadata),
     remove: async (id) => {
       const folder = secretFolder(at, id);
-      const versions = await versionsIn(folder);
-      if (versions.length === 0) throw new CredentialNotFoundError(id);
-      await removeVersions(folder, versions);
+      // One whose removal was cut off is removed to its end.
+      if ((await filesIn(folder)).length === 0) throw new CredentialNotFoundError(id);
+      await removeVersions(folder);
     },
   };
 }
@@ -105,6 +107,7 @@ async function put(
     };
     try {
       await writeVersion(folder, labels, await seal(recipient, labels, credential));
+      await sweepRemoved(folder);
       return await describe(at, id);
     } catch (error) {
       // Another process wrote this number first: take the next one.

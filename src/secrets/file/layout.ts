@@ -10,7 +10,8 @@ import { fileNameOf } from '../identifier.ts';
  * How the secrets lie on disk: `<folder>/<workspace>/<id>.<hash>/<version>.age`, one file per version. A file is a line
  * of labels in JSON, which listing reads, and an age file, which only the identity opens. The labels stand in the
  * sealed payload too, and an access compares them, so that exchanged or edited files are found out.
- * A removed secret leaves `removed.json`, so that its versions' numbers are never given again.
+ * A removed secret leaves `removed.json`, so that its versions' numbers are never given again; a version up to the number in it is
+ * removed, also where its file is still there.
  */
 export interface FileLocation {
   /** Where the secrets lie. */
@@ -42,6 +43,7 @@ export function scopeOf({ scope }: Labels): SecretScope | null {
 
 const VERSION_FILE = /^([1-9][0-9]{0,8})\.age$/;
 const REMOVED_FILE = 'removed.json';
+const Removed = z.object({ lastVersion: z.int() });
 /** No credential is near this size; a larger file is not one of ours. */
 export const MAX_SECRET_BYTES = 256 * 1024;
 
@@ -55,19 +57,31 @@ export function secretFolder(at: FileLocation, id: string): string {
 
 /** The versions in a secret's folder, the latest first; empty when there is no such secret. */
 export async function versionsIn(folder: string): Promise<string[]> {
+  const files = await filesIn(folder);
+  if (files.length === 0) return files;
+  const removed = await removedVersion(folder);
+  return files.filter((version) => Number(version) > removed);
+}
+
+/** Those whose files are there, the latest first: also what a removal that was cut off has left. */
+export async function filesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(missingAsEmpty);
   const versions = names.flatMap((name) => VERSION_FILE.exec(name)?.[1] ?? []);
   return versions.sort((a, b) => Number(b) - Number(a));
 }
 
-/** The number that a removed secret had reached. */
+/** The number that a removed secret had reached; 0: none was removed. */
 export async function removedVersion(folder: string): Promise<number> {
-  const text = await readFile(join(folder, REMOVED_FILE), 'utf8').catch(() => '{}');
+  const path = join(folder, REMOVED_FILE);
+  const text = await readFile(path, 'utf8').catch((error: { code?: string }) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (text === null) return 0;
   try {
-    const last = JSON.parse(text).lastVersion;
-    return Number.isInteger(last) ? last : 0;
+    return Removed.parse(JSON.parse(text)).lastVersion;
   } catch {
-    return 0;
+    throw new CredentialUnusableError('credential_malformed', `The file ${path} is damaged.`);
   }
 }
 
@@ -108,13 +122,21 @@ export async function replaceVersion(folder: string, labels: Labels, sealed: Uin
   await syncFolder(folder);
 }
 
-/** Puts the tombstone in place first: a crash in between leaves versions to remove again, never reused numbers. */
-export async function removeVersions(folder: string, versions: readonly string[]): Promise<void> {
-  const tombstone = JSON.stringify({ lastVersion: Number(versions[0] ?? 0) });
-  const temporary = await writeTemporary(folder, Buffer.from(tombstone));
+/** Removes every version at once, by the tombstone; then their files. */
+export async function removeVersions(folder: string): Promise<void> {
+  const lastVersion = Math.max(Number((await filesIn(folder))[0] ?? 0), await removedVersion(folder));
+  const temporary = await writeTemporary(folder, Buffer.from(JSON.stringify({ lastVersion })));
   await rename(temporary, join(folder, REMOVED_FILE));
-  for (const version of versions) await rm(versionFile(folder, version), { force: true });
   await syncFolder(folder);
+  await sweepRemoved(folder);
+}
+
+/** Removes the files of versions that are removed. */
+export async function sweepRemoved(folder: string): Promise<void> {
+  const removed = await removedVersion(folder);
+  const left = (await filesIn(folder)).filter((version) => Number(version) <= removed);
+  for (const version of left) await rm(versionFile(folder, version), { force: true });
+  if (left.length > 0) await syncFolder(folder);
 }
 
 async function writeTemporary(folder: string, content: Uint8Array): Promise<string> {
