@@ -41,7 +41,7 @@ end $$`;
 
 function opened(name: string, after: (name: string) => Promise<void>): TestDatabase {
   const { target } = inject('postgres');
-  const db = openPool({ ...target, database: name }, 10, () => after(name));
+  const db = openPool({ ...target, database: name }, 10, { onClose: () => after(name) });
   return { ...db, url: `postgres://${target.user}@localhost/${name}?host=${encodeURIComponent(target.host)}` };
 }
 

@@ -127,7 +127,7 @@ export class Deployment implements AsyncDisposable {
   /** Every row of every table as text: in the database's files a long value may be compressed. Throws unless it has those that are named. */
   async everyRow(atLeast: readonly string[] = ['lockgate.document']): Promise<string> {
     const server = await attachEmbedded(this.#databaseFolder);
-    await using db = openPool(server.target, 1, server.leave);
+    await using db = openPool(server.target, 1, { onClose: server.leave });
     const tables = await db.query<{ name: string }>(
       `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname like 'lockgate%'`,
     );

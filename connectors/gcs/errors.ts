@@ -19,6 +19,7 @@ const REDIRECTED: Rule = [
   'GCS leads to another host, which gets nothing.',
   'Check endpoint and universe_domain in the credential.',
 ];
+const NO_TOKEN: Rule = ['unavailable', true, 'The token endpoint did not answer as it should.'];
 const AWAY: Rule = ['unavailable', true, 'GCS did not answer as it should.'];
 const THROTTLED: Rule = ['throttled', true, 'GCS asks for fewer requests.'];
 
@@ -95,10 +96,11 @@ function ruleOf(status: number): Rule {
   return status >= 400 && status < 500 ? (BY_STATUS[400] as Rule) : AWAY;
 }
 
-/** The answer of the token endpoint when it gives no token. */
+/** The answer of the token endpoint when it gives no token. One without a `reason` is not Google's, but of somebody between here and there. */
 export function tokenError(status: number, reason: unknown): ConnectorError {
-  const refused = status === 401 || status === 403 || TOKEN_REFUSALS.has(String(reason));
-  return errorBy(refused ? REJECTED : ruleOf(status === 400 ? 500 : status), 'open', { status });
+  if (status === 429) return errorBy(THROTTLED, 'open', { status });
+  const isRefused = (status === 401 || status === 403) && reason !== undefined;
+  return errorBy(isRefused || TOKEN_REFUSALS.has(String(reason)) ? REJECTED : NO_TOKEN, 'open', { status });
 }
 
 function headerOf(headers: unknown, name: string): unknown {

@@ -56,8 +56,14 @@ function ownTokens(credential: Secret<GcsCredential>, scope: string, runtime: Ru
     });
   }
   if (fields.type === 'external_account') return federated(fields, scope, runtime);
+  // Where the machine has no identity, its metadata says so by a page.
+  const isRefusal = () => true;
   return () =>
-    libraryToken(async () => (await new GoogleAuth({ scopes: [scope] }).getClient()) as never, runtime.clock);
+    libraryToken(
+      async () => (await new GoogleAuth({ scopes: [scope] }).getClient()) as never,
+      isRefusal,
+      runtime.clock,
+    );
 }
 
 /** The library exchanges the machine's token; every host that the file names is Google's own, or listed. */
@@ -68,7 +74,11 @@ function federated(fields: ExternalAccountConfig, scope: string, runtime: Runtim
   if (credential_source.url) assertTokenHost(credential_source.url, fields, [], runtime);
   const { endpoint: _, user_project: __, impersonate: ___, iam_endpoint: ____, ...config } = fields;
   return () =>
-    libraryToken(async () => new IdentityPoolClient({ ...config, scopes: [scope] } as never) as never, runtime.clock);
+    libraryToken(
+      async () => new IdentityPoolClient({ ...config, scopes: [scope] } as never) as never,
+      isOfGoogle,
+      runtime.clock,
+    );
 }
 
 interface LibraryClient {
@@ -76,10 +86,25 @@ interface LibraryClient {
   readonly credentials: { readonly expiry_date?: number | null };
 }
 
+interface LibraryError {
+  readonly status?: unknown;
+  readonly code?: unknown;
+  readonly response?: { readonly status?: unknown; readonly data?: unknown };
+}
+
+/** Whether one of Google's own services answered, or somebody between. */
+function isOfGoogle(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'error' in body;
+}
+
 /**
  * By a client of its own: the library's wait for an answer without end, and whoever asks one again waits for the same one.
  */
-async function libraryToken(open: () => Promise<LibraryClient | null>, clock: Clock): Promise<Token> {
+async function libraryToken(
+  open: () => Promise<LibraryClient | null>,
+  isRefusal: (body: unknown) => boolean,
+  clock: Clock,
+): Promise<Token> {
   const asking = async () => {
     const client = await open();
     const { token } = (await client?.getAccessToken()) ?? {};
@@ -90,12 +115,15 @@ async function libraryToken(open: () => Promise<LibraryClient | null>, clock: Cl
     return await inTime(asking(), TOKEN_TIMEOUT_MS, silent);
   } catch (error) {
     if (error instanceof ConnectorError) throw error;
-    const { status, code, response } = error as { status?: unknown; code?: unknown; response?: { status?: unknown } };
+    const { status, code, response } = error as LibraryError;
     const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
     // A request that the library made and that had no answer carries what was asked.
     if (http === undefined && Object.hasOwn(error as object, 'config')) throw silent();
     // Without a request the machine has no identity, or its token could not be read.
-    throw tokenError(http ?? 401, 'invalid_grant');
+    throw tokenError(
+      http ?? 401,
+      http === undefined || (http < 500 && isRefusal(response?.data)) ? 'invalid_grant' : undefined,
+    );
   }
 }
 

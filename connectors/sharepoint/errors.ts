@@ -34,11 +34,13 @@ export const NO_LINK: Rule = [
   'Check it in, or have its policy allow downloads.',
 ];
 
-/** Our error for an answer that is none of success. */
-export function answerError(response: Response, operation: Operation): ConnectorError {
-  const { status, headers } = response;
-  const rule = BY_STATUS[status] ?? (status >= 300 && status < 500 ? (BY_STATUS[400] as Rule) : AWAY);
-  return errorBy(rule, operation, {
+/**
+ * Our error for an answer that is none of success. Graph's own have an `error` in their bodies: without it (`isTheirs` is false), it is of
+ * somebody between here and there. https://learn.microsoft.com/graph/errors#json-representation
+ */
+export function answerError({ status, headers }: Response, operation: Operation, isTheirs = true): ConnectorError {
+  const known = BY_STATUS[status] ?? (status >= 300 && status < 500 ? (BY_STATUS[400] as Rule) : AWAY);
+  return errorBy(isTheirs || known === THROTTLED ? known : AWAY, operation, {
     status,
     requestId: headers.get('request-id'),
     retryAfter: headers.get('retry-after'),

@@ -47,17 +47,26 @@ export function openGraph(credential: Secret<SharePointCredential>, runtime: Run
         signal.throwIfAborted();
         const request = client.api(target.href).responseType(ResponseType.RAW).option('call', call);
         const response = (await request.get()) as Response;
-        if (!response.ok) {
-          await response.body?.cancel();
-          throw answerError(response, operation);
-        }
-        return (await response.json()) as Json;
+        const body = await objectIn(response);
+        if (response.ok && body) return body;
+        throw answerError(response, operation, body?.error !== undefined);
       } catch (error) {
         throw toConnectorError(call.failure ?? error, operation, signal);
       }
     },
     roles: async (signal) => rolesOf(await tokens(signal)),
   };
+}
+
+/** Null: it is none, so it is not Graph that answered. */
+async function objectIn(response: Response): Promise<Json | null> {
+  const text = await response.text();
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === 'object' && body !== null ? (body as Json) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** One call on its way through the SDK, which would take its link apart and its failure with it. */

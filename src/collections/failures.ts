@@ -1,5 +1,6 @@
 import type { Entry } from '../contract/connector.ts';
 import { columnsIn, type Queryable } from '../contract/database.ts';
+import { storableKey, storableText } from '../contract/storable.ts';
 
 /** So often a version of a document is tried; then it waits for somebody to have it tried again, or for another version. */
 export const MOST_ATTEMPTS = 10;
@@ -23,7 +24,8 @@ export async function writeFailures(
   failures: readonly Failure[],
 ): Promise<void> {
   if (failures.length === 0) return;
-  const of = columnsIn(failures);
+  // One row each, also where a listing in no order has a key twice.
+  const of = columnsIn([...new Map(failures.map((each) => [storableKey(each.entry.key), each])).values()]);
   await tx.query(
     `insert into lockgate.document_failure as f (source_id, key, path, version, size, code, message, run_id, next_at)
      select $1, row.key, row.path, row.version, row.size, row.code, row.message, $2, ${nextAt('1')}
@@ -35,19 +37,14 @@ export async function writeFailures(
     [
       run.sourceId,
       run.id,
-      of('text', ({ entry }) => storable(entry.key)),
-      of('text', ({ entry }) => storable(entry.path)),
-      of('text', ({ entry }) => entry.version),
+      of('text', ({ entry }) => storableKey(entry.key)),
+      of('text', ({ entry }) => storableText(entry.path)),
+      of('text', ({ entry }) => storableText(entry.version)),
       of('bigint', ({ entry }) => entry.size),
       of('text', ({ code }) => code),
-      of('text', ({ message }) => message),
+      of('text', ({ message }) => storableText(message)),
     ],
   );
-}
-
-/** A key as PostgreSQL text can hold it: what it cannot is written as an escape. Only for people to read. */
-function storable(key: string): string {
-  return key.toWellFormed().replaceAll('\0', '\\u0000');
 }
 
 /**
@@ -64,11 +61,11 @@ export async function putOff(
       where f.source_id = $1 and f.key = any($2)
         and (f.given_up_at is not null
              or (f.next_at > now() and exists (select 1 from lockgate.run r where r.id = $3 and r.trigger = 'schedule')))`,
-    [run.sourceId, columnsIn(entries)('text', ({ key }) => storable(key)), run.id],
+    [run.sourceId, columnsIn(entries)('text', ({ key }) => storableKey(key)), run.id],
   );
   if (rows.length === 0) return new Set();
   const versions = new Map(rows.map(({ key, version }) => [key, version]));
-  return new Set(entries.filter(({ key, version }) => versions.get(storable(key)) === version));
+  return new Set(entries.filter(({ key, version }) => versions.get(storableKey(key)) === version));
 }
 
 /** Says of failures that they still stand, though this run did not try. */
@@ -81,7 +78,7 @@ export async function touchFailures(
   await tx.query('update lockgate.document_failure set run_id = $2 where source_id = $1 and key = any($3)', [
     run.sourceId,
     run.id,
-    columnsIn(entries)('text', ({ key }) => storable(key)),
+    columnsIn(entries)('text', ({ key }) => storableKey(key)),
   ]);
 }
 

@@ -21,7 +21,7 @@ export function openHandStore(db: Database, run: HandOfRun): HandStore {
     leftBatches: () => leftBatches(db, run.id),
     indexRows: openIndex(db, run.sourceId).indexRows,
     keepContent: (sha256s) => keepContent(db, sha256s),
-    commit: (outcomes, settled) => db.transaction((tx) => writeOutcomes(tx, run, outcomes, settled)),
+    commit: (outcomes, settled) => commitAll(db, run, outcomes, settled),
     heartbeat: () => beat(db, run),
   };
 }
@@ -101,6 +101,39 @@ export async function addFigures(
     [runId, attempt, ...names.map((name) => figures[name])],
   );
   if (owned.length === 0) throw lost();
+}
+
+/**
+ * One transaction, or where PostgreSQL does not take a value, several: by halves, down to the document that has it, which fails. Batches are
+ * settled by the last of them.
+ */
+async function commitAll(
+  db: Database,
+  run: HandOfRun,
+  outcomes: readonly Outcome[],
+  settled: readonly number[],
+): Promise<void> {
+  try {
+    await db.transaction((tx) => writeOutcomes(tx, run, outcomes, settled));
+  } catch (error) {
+    if (!isUnstorable(error)) throw error;
+    const [first] = outcomes;
+    if (outcomes.length > 1) {
+      const middle = outcomes.length >> 1;
+      await commitAll(db, run, outcomes.slice(0, middle), []);
+      await commitAll(db, run, outcomes.slice(middle), settled);
+    } else if (first?.kind === 'stored') {
+      const failed = { kind: 'failed' as const, entry: first.entry, code: 'unstorable', message: UNSTORABLE };
+      await commitAll(db, run, [failed], settled);
+    } else throw error;
+  }
+}
+
+const UNSTORABLE = 'What the source says of it (its time, type or version) cannot be stored.';
+
+/** PostgreSQL's classes for values that it does not take and for rows that are too large; and a column of ours that a value does not fit. */
+function isUnstorable(error: unknown): boolean {
+  return error instanceof RangeError || /^(22|54)...$/.test((error as { code?: string }).code ?? '');
 }
 
 type Stored = Extract<Outcome, { kind: 'stored' }>;

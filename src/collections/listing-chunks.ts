@@ -1,5 +1,6 @@
 import { Column, columnsIn, type Queryable } from '../contract/database.ts';
 import type { Checkpoint, IndexChunk } from '../contract/run.ts';
+import { boundAt } from '../contract/storable.ts';
 
 /** Of what source chunks are, and by which rules (SHA-256, hex). */
 export interface ChunkOwner {
@@ -14,7 +15,7 @@ export async function readChunks(db: Queryable, run: ChunkOwner, from: string, l
     `select from_key as "from", entries, excluded, encode(hash, 'hex') as hash from lockgate.listing_chunk
       where source_id = $1 and rules = decode($2, 'hex') and pending_run is null and from_key >= $3
       order by from_key limit $4`,
-    [run.sourceId, run.rules, from, limit],
+    [run.sourceId, run.rules, boundAt(from), limit],
   );
 }
 

@@ -1,5 +1,6 @@
 import { Column, columnsIn, type Queryable } from '../contract/database.ts';
 import type { IndexRow, ListingStore } from '../contract/run.ts';
+import { boundAt } from '../contract/storable.ts';
 
 /** What the collection has of a source. */
 export function openIndex(
@@ -12,7 +13,7 @@ export function openIndex(
         `select key, path, version, coalesce(listed_size, size) as size from lockgate.document
           where source_id = $1 and ($2::text is null or key > $2) and ($3::text is null or key <= $3)
           order by key limit $4`,
-        [sourceId, after, upTo, limit],
+        [sourceId, boundAt(after), boundAt(upTo), limit],
       ),
     // A row for each range: taking ten times as many apart costs more than reading one text.
     indexRanges: async (ranges, limit) => {
@@ -27,7 +28,7 @@ export function openIndex(
                 order by key limit $4) own) d
           where d.rows is not null`,
         // No key is empty.
-        [sourceId, of('text', ({ after }) => after ?? ''), of('text', ({ upTo }) => upTo), limit],
+        [sourceId, of('text', ({ after }) => boundAt(after ?? '')), of('text', ({ upTo }) => boundAt(upTo)), limit],
       );
       const rowsOf = new Map(found.map(({ at, rows }) => [at - 1, rows]));
       return ranges.map((_, i) =>
@@ -37,7 +38,13 @@ export function openIndex(
     indexRows: (keys) =>
       db.query<IndexRow>(
         'select key, path, version, coalesce(listed_size, size) as size from lockgate.document where source_id = $1 and key = any($2)',
-        [sourceId, new Column('text', keys)],
+        [
+          sourceId,
+          new Column(
+            'text',
+            keys.filter((key) => !key.includes('\0')),
+          ),
+        ],
       ),
   };
 }

@@ -1,5 +1,6 @@
 import type { Queryable } from '../contract/database.ts';
 import { InputError, LockgateError } from '../contract/errors.ts';
+import { storableKey, storableText } from '../contract/storable.ts';
 import { isId, newId } from './id.ts';
 import { addRun } from './runs.ts';
 
@@ -75,10 +76,19 @@ export async function locatePlan(db: Queryable, id: string): Promise<{ workspace
 export async function addPlanItems(db: Queryable, id: string, items: readonly PlanItem[]): Promise<void> {
   if (items.length === 0) return;
   const column = <K extends keyof PlanItem>(name: K) => items.map((item) => item[name]);
+  const texts = (name: 'path' | 'version' | 'reason') => items.map((item) => item[name] && storableText(item[name]));
   await db.query(
     `insert into lockgate.plan_item (plan_id, action, key, path, version, size, reason)
      select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])`,
-    [id, column('action'), column('key'), column('path'), column('version'), column('size'), column('reason')],
+    [
+      id,
+      column('action'),
+      items.map(({ key }) => storableKey(key)),
+      texts('path'),
+      texts('version'),
+      column('size'),
+      texts('reason'),
+    ],
   );
 }
 
@@ -135,7 +145,7 @@ export async function listPlanItems(
   };
 }
 
-/** Which of these keys a plan acts on, and on which version. */
+/** Which of these keys, as they can be stored, a plan acts on, and on which version. */
 export async function plannedFor(
   db: Queryable,
   id: string,
@@ -143,7 +153,7 @@ export async function plannedFor(
 ): Promise<Map<string, { action: PlanAction; version: string | null }>> {
   const rows = await db.query<{ key: string; action: PlanAction; version: string | null }>(
     'select key, action, version from lockgate.plan_item where plan_id = $1 and key = any($2)',
-    [id, [...keys]],
+    [id, keys],
   );
   return new Map(rows.map(({ key, action, version }) => [key, { action, version }]));
 }

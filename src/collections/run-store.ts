@@ -1,6 +1,7 @@
 import { type Entry, UNREADABLE_REASONS } from '../contract/connector.ts';
 import { Column, columnsIn, type Database, type Queryable } from '../contract/database.ts';
 import type { Checkpoint, ListingPart, RunStore } from '../contract/run.ts';
+import { boundAt, isStorableText, KEY_BYTES } from '../contract/storable.ts';
 import { type Failure, putOff, touchFailures, writeFailures } from './failures.ts';
 import { addFigures, countDocuments, type HandOfRun, lost, openHandStore, takeNumbers } from './hand-store.ts';
 import { buryHands } from './hands.ts';
@@ -72,7 +73,7 @@ async function writeCheckpoint(tx: Queryable, run: OwnedRun, step: Checkpoint): 
   await claim(tx, run, step.figures);
   await tx.query(
     'update lockgate.listing_part set position = $3, through = $4, complete = $5 where run_id = $1 and number = $2',
-    [run.id, step.part, step.position, step.through, step.complete],
+    [run.id, step.part, positionOf(step), boundAt(step.through), step.complete],
   );
   if (step.batches.length > 0) await writeBatches(tx, run, step.batches);
   await replaceChunks(tx, run, step);
@@ -82,6 +83,11 @@ async function writeCheckpoint(tx: Queryable, run: OwnedRun, step: Checkpoint): 
   if (step.moved.length > 0) await writeMoves(tx, run, step.moved);
   await writeFailures(tx, run, step.unreadable.map(unreadableReason));
   await touchFailures(tx, run, step.putOff);
+}
+
+/** A place that cannot be written down is found again by what was dealt with. */
+function positionOf({ position }: Checkpoint): string | null {
+  return position?.includes('\0') ? null : position;
 }
 
 async function writeBatches(tx: Queryable, run: OwnedRun, batches: Checkpoint['batches']): Promise<void> {
@@ -202,7 +208,10 @@ async function writeMoves(tx: Queryable, run: OwnedRun, entries: readonly Entry[
 
 function unreadableReason(entry: Entry): Failure {
   if (entry.unreadable) return { entry, code: entry.unreadable, message: UNREADABLE_REASONS[entry.unreadable] };
-  return { entry, code: 'unsupported_key', message: 'The key has characters that cannot be stored.' };
+  const message = isStorableText(entry.key)
+    ? `The key is longer than the ${KEY_BYTES} bytes that can be stored.`
+    : 'The key has characters that cannot be stored.';
+  return { entry, code: 'unsupported_key', message };
 }
 
 async function readMissingShare(db: Queryable, run: OwnedRun): Promise<{ missing: number; documents: number }> {

@@ -22,6 +22,8 @@ const USERS_LOCK = 7_246_000;
 
 export interface EmbeddedServer {
   readonly target: { host: string; port: number; user: string; database: string };
+  /** Resolves when the server is up, after one that ended under its users was started again. */
+  back(): Promise<void>;
   /** Leaves the server; stops it when no other process uses it. */
   leave(): Promise<void>;
 }
@@ -29,16 +31,53 @@ export interface EmbeddedServer {
 /**
  * Attaches to the PostgreSQL of `folder`, which is made and started when it is not there or not up. Reached by a Unix
  * socket in a folder that only this user may enter, so it has no password and no port. It runs in a session of its
- * own: it outlives a killed process, and the next one attaches to it.
+ * own: it outlives a killed process, and the next one attaches to it. One that is killed itself is started again by those who use it.
  */
 export async function attachEmbedded(folder: string): Promise<EmbeddedServer> {
   const target = targetOf(await socketFolder(folder));
+  let hasLeft = false;
+  let session = await enter(target, folder);
+  let entering: Promise<void> | null = null;
+  const back = async () => {
+    if (isOpen(session) || hasLeft) return;
+    entering ??= enter(target, folder)
+      .then(hold)
+      .finally(() => {
+        entering = null;
+      });
+    await entering;
+  };
+  const hold = (entered: pg.Client) => {
+    session = entered;
+    // Whoever is not in it cannot keep others from stopping it.
+    session.once('end', () => void back().catch(() => undefined));
+  };
+  hold(session);
+  return {
+    target,
+    back,
+    leave: async () => {
+      hasLeft = true;
+      await entering?.catch(() => undefined);
+      await leave(session, folder);
+    },
+  };
+}
+
+const closed = new WeakSet<pg.Client>();
+
+function isOpen(session: pg.Client): boolean {
+  return !closed.has(session);
+}
+
+/** A session that holds the users' lock, of a server that is started where it is not up. */
+async function enter(target: EmbeddedServer['target'], folder: string): Promise<pg.Client> {
   const until = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     const session = await joinServer(target);
     if (session) {
       joined.add(folder);
-      return { target, leave: () => leave(session, folder) };
+      return session;
     }
     if (Date.now() > until) throw cannotStart(folder, await lastLines(folder));
     await startServer(folder);
@@ -76,6 +115,7 @@ async function joinServer(target: EmbeddedServer['target']): Promise<pg.Client |
     lock_timeout: JOIN_TIMEOUT_MS,
   });
   session.on('error', () => undefined);
+  session.once('end', () => closed.add(session));
   try {
     await session.connect();
     // Waits for the last user's exclusive lock: by then the server is going down and this fails, so it is retried.

@@ -47,5 +47,5 @@ async function openEmbedded(folder: string): Promise<OpenDatabase> {
   // 0711: the server's user must pass through the folder, and others see nothing in it.
   await mkdir(dirname(folder), { recursive: true, mode: 0o711 });
   const server = await attachEmbedded(folder);
-  return openPool(server.target, MAX_CONNECTIONS, server.leave);
+  return openPool(server.target, MAX_CONNECTIONS, { back: server.back, onClose: server.leave });
 }

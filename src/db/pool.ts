@@ -21,16 +21,23 @@ const types = {
 
 export type PoolTarget = { connectionString: string } | { host: string; port: number; user: string; database: string };
 
+interface PoolTerms {
+  /** Resolves when a server that did not take a connection is up again. */
+  readonly back?: () => Promise<void>;
+  /** Runs after the last connection has ended. */
+  readonly onClose?: () => Promise<void>;
+}
+
 /**
  * Opens a pool. A target that is a function is asked for when the first connection is made, and again when the server refuses
- * the login. `onClose` runs after the last connection has ended.
+ * the login.
  */
 export function openPool(
   target: PoolTarget | (() => Promise<PoolTarget>),
   maxConnections: number,
-  onClose: () => Promise<void> = async () => undefined,
+  { back, onClose }: PoolTerms = {},
 ): OpenDatabase {
-  const pools = new LoggedInPools(target, maxConnections);
+  const pools = new LoggedInPools(target, maxConnections, back);
   return {
     query: <Row>(text: string, values: readonly unknown[] = []) =>
       pools.use((pool) => pool.query(text, values.map(asParameter)).then(rowsOf<Row>)),
@@ -39,7 +46,7 @@ export function openPool(
     target: pools.target,
     [Symbol.asyncDispose]: async () => {
       await pools.end();
-      await onClose();
+      await onClose?.();
     },
   };
 }
@@ -65,10 +72,12 @@ class LoggedInPools {
   readonly target: () => Promise<PoolTarget>;
   readonly #fixed: boolean;
   readonly #max: number;
+  readonly #back: PoolTerms['back'];
   readonly #all: pg.Pool[] = [];
   #current: Promise<pg.Pool> | undefined;
 
-  constructor(target: PoolTarget | (() => Promise<PoolTarget>), maxConnections: number) {
+  constructor(target: PoolTarget | (() => Promise<PoolTarget>), maxConnections: number, back: PoolTerms['back']) {
+    this.#back = back;
     this.#fixed = typeof target !== 'function';
     this.target = typeof target === 'function' ? target : async () => target;
     this.#max = maxConnections;
@@ -78,12 +87,23 @@ class LoggedInPools {
     this.#current ??= this.#open();
     const used = this.#current;
     try {
-      return await orUnavailable(this.#ready(used).then(work));
+      return await orUnavailable(this.#ready(used).then((pool) => this.#connected(pool, work)));
     } catch (error) {
       if (this.#fixed || (error as LockgateError).code !== 'database_refused') throw error;
       // The password has changed: those who find out together ask for it once.
       if (this.#current === used) this.#current = this.#open();
       return await orUnavailable(this.#ready(this.#current).then(work));
+    }
+  }
+
+  /** Of a server of our own that is not there, once it is. Nothing was done without a connection. */
+  async #connected<T>(pool: pg.Pool, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+    try {
+      return await work(pool);
+    } catch (error) {
+      if (!this.#back || (error as { syscall?: string }).syscall !== 'connect') throw error;
+      await this.#back();
+      return work(pool);
     }
   }
 
@@ -122,6 +142,17 @@ class LoggedInPools {
 /** PostgreSQL's classes for a lost connection and a server that goes down or comes up, and what sockets say of one that is not there. */
 const AWAY = /^(08...|25P03|57P0[123]|ECONN.*|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND)$/;
 
+/** What a server lacks that is there, and what to do about it: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const LACKING: ReadonlyMap<string, readonly [message: string, hint: string]> = new Map([
+  ['53100', ['The database has no room on its disk.', 'Make room there; what was under way goes on then.']],
+  ['53200', ['The database has no memory left.', 'Give it more, or fewer connections.']],
+  ['53300', ['The database takes no more connections.', 'Raise its max_connections, or run fewer processes.']],
+  [
+    '25006',
+    ['The database takes no writes: it is a standby.', 'After a failover, have DATABASE_URL lead to the new primary.'],
+  ],
+]);
+
 /** A user, a password or a database that the server does not take: before anything was done. */
 const REFUSED: readonly string[] = ['28P01', '28000', '3D000'];
 
@@ -138,6 +169,8 @@ async function orUnavailable<T>(work: Promise<T>): Promise<T> {
         'Check DATABASE_URL, and what DATABASE_SECRET names.',
       );
     }
+    const lacking = LACKING.get(code ?? '');
+    if (lacking) throw new LockgateError('database_unavailable', ...lacking);
     const cut =
       severity === undefined && /connection terminated|timeout exceeded when trying to connect/i.test(message ?? '');
     if (error instanceof LockgateError || !(cut || AWAY.test(code ?? ''))) throw error;

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { chmod, chown, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,14 +17,15 @@ export const USER = 'lockgate';
 export const PORT = 5432;
 /** The longest socket path that the kernel takes, less the name that PostgreSQL adds. */
 const MAX_SOCKET_FOLDER = 107 - '/.s.PGSQL.5432.lock'.length;
-/** In which it writes `postmaster.pid`, or finds that another process was quicker, and ends. */
-const BEGIN_MS = 30;
+/** In which a server writes `postmaster.pid`, or finds that another process was quicker, and ends; how often it is looked, in milliseconds. */
+const BEGIN_MS = 20_000;
+const LOOK_MS = 5;
 
 /** All that the server sees of the environment. */
 const SERVER_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
 
 interface Start {
-  readonly spawned: Promise<void>;
+  readonly spawned: Promise<unknown>;
   readonly begun: Promise<void>;
 }
 
@@ -52,10 +53,18 @@ function start(folder: string): Start {
   const underWay = starts.get(folder);
   if (underWay) return underWay;
   const spawned = spawnServer(folder);
-  const begun = spawned.then(() => wait(BEGIN_MS)).finally(() => starts.delete(folder));
+  const begun = spawned.then((child) => beginning(folder, child)).finally(() => starts.delete(folder));
   begun.catch(() => undefined);
-  starts.set(folder, { spawned, begun });
-  return { spawned, begun };
+  const started = { spawned, begun };
+  starts.set(folder, started);
+  return started;
+}
+
+/** Resolves when the server of the folder can be found, or this one has ended. */
+async function beginning(folder: string, child: ChildProcess): Promise<void> {
+  const until = Date.now() + BEGIN_MS;
+  const hasEnded = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+  while (!hasEnded() && Date.now() < until && !(await postmasterPid(folder))) await wait(LOOK_MS);
 }
 
 export function isAlive(pid: number): boolean {
@@ -79,7 +88,7 @@ export async function postmasterPid(folder: string): Promise<number | null> {
   return null;
 }
 
-async function spawnServer(folder: string): Promise<void> {
+async function spawnServer(folder: string): Promise<ChildProcess> {
   const owner = await serverUser();
   const [socketFolder, { postgres, initdb }] = await Promise.all([
     socketFolderOf(folder, owner),
@@ -110,6 +119,7 @@ async function spawnServer(folder: string): Promise<void> {
     });
     child.on('error', () => undefined);
     child.unref();
+    return child;
   } finally {
     await log.close();
   }

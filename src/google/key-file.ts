@@ -28,7 +28,7 @@ export function keyFileClient(path: string, variable: string): OAuth2Client {
       throw failure(UNAVAILABLE);
     });
     const answer = (await response.json().catch(() => ({}))) as Record<string, unknown>;
-    if (!response.ok || typeof answer.access_token !== 'string') throw failure(codeOf(response.status));
+    if (!response.ok || typeof answer.access_token !== 'string') throw failure(codeOf(response.status, answer.error));
     return {
       access_token: answer.access_token,
       expiry_date: now + (Number(answer.expires_in) || ASSERTION_SECONDS) * 1000,
@@ -58,8 +58,11 @@ async function readKey(path: string, variable: string): Promise<ServiceAccountKe
   throw new ConfigError(`${variable} is not the key file of a service account.`, 'Check the path and its mode.');
 }
 
-function codeOf(status: number): number {
-  return status >= 400 && status < 500 && status !== 408 && status !== 429 ? UNAUTHENTICATED : UNAVAILABLE;
+/** A refusal without a reason is not Google's, but of somebody between here and there. */
+function codeOf(status: number, reason: unknown): number {
+  return reason !== undefined && status >= 400 && status < 500 && status !== 408 && status !== 429
+    ? UNAUTHENTICATED
+    : UNAVAILABLE;
 }
 
 function failure(code: number): Error {

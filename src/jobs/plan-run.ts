@@ -13,6 +13,7 @@ import type { Entry } from '../contract/connector.ts';
 import type { Database } from '../contract/database.ts';
 import { describeError } from '../contract/errors.ts';
 import type { Checkpoint, IndexRow, ListingStore } from '../contract/run.ts';
+import { storableKey } from '../contract/storable.ts';
 import { DEFAULT_LIMITS } from '../sync/limits.ts';
 import { FROM_THE_BEGINNING, listAndPlan } from '../sync/lister.ts';
 import { followChanges, memoryMirror, withMirror } from '../sync/mirror.ts';
@@ -127,7 +128,7 @@ class PlanWriter {
       ...step.unreadable.map((entry) => ({
         ...placed(entry),
         action: 'skip' as const,
-        reason: 'the source says that it cannot be read',
+        reason: entry.unreadable ? 'the source says that it cannot be read' : 'its key cannot be stored',
       })),
       ...this.#skipped,
       ...(await this.#gone(step.missing)),
@@ -157,8 +158,7 @@ class PlanWriter {
   }
 
   #skip(entry: Entry, reason: string): void {
-    // A key that cannot be stored cannot be shown either.
-    if (!entry.key.includes('\0')) this.#skipped.push({ ...placed(entry), action: 'skip', reason });
+    this.#skipped.push({ ...placed(entry), action: 'skip', reason });
   }
 }
 
@@ -187,10 +187,10 @@ function removal({ key, path, version, size }: IndexRow): PlanItem {
 /** Leaves of what a listing asks for what a plan says: what has changed since is for the next run. */
 export function restrictTo(db: Database, planId: string): (plan: Plan) => Promise<Plan> {
   return async (plan) => {
-    const keys = [...plan.fetch, ...plan.moved, ...plan.unreadable].map(({ key }) => key);
+    const keys = [...plan.fetch, ...plan.moved, ...plan.unreadable].map(({ key }) => storableKey(key));
     const planned = await plannedFor(db, planId, [...keys, ...plan.missing]);
     const at = (entry: Entry, ...actions: string[]) => {
-      const item = planned.get(entry.key);
+      const item = planned.get(storableKey(entry.key));
       return item !== undefined && actions.includes(item.action) && item.version === entry.version;
     };
     return {

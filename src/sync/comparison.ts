@@ -1,5 +1,6 @@
 import type { Entry } from '../contract/connector.ts';
 import type { IndexChunk, IndexRow } from '../contract/run.ts';
+import { isStorableKey } from '../contract/storable.ts';
 import type { StoredChunks, Stretch } from './chunks.ts';
 import { compareKeys } from './key-order.ts';
 import type { Listing } from './listing.ts';
@@ -125,7 +126,7 @@ export class Comparison {
       figures.unreadable += plan.unreadable.length;
       this.#step.add({ ...(restrict ? await restrict(plan) : plan), seen: [] });
     }
-    const isChunk = from !== null && hash !== null && figures.unreadable === 0;
+    const isChunk = from !== null && hash !== null && figures.unreadable === 0 && isStorableKey(from);
     this.#step.compared(stale, isChunk ? { from, entries: entries.length, excluded: figures.excluded, hash } : null);
   }
 }

@@ -1,6 +1,7 @@
 import type { Page } from '../contract/connector.ts';
 import { ConnectorError } from '../contract/errors.ts';
 import type { ListingPart } from '../contract/run.ts';
+import { isStorableKey } from '../contract/storable.ts';
 import { Chunker, StoredChunks } from './chunks.ts';
 import { Comparison } from './comparison.ts';
 import { compareKeys } from './key-order.ts';
@@ -156,7 +157,7 @@ class Parts {
       const found: Cut[] = [];
       for (const after of await boundariesBetween(firstAfter, through, upTo, room + 1)) {
         const first = await firstAfter(after);
-        if (first !== null) found.push({ after, first });
+        if (first !== null && isStorableKey(after) && isStorableKey(first)) found.push({ after, first });
       }
       return found;
     };

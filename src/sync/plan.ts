@@ -1,5 +1,6 @@
 import type { Entry } from '../contract/connector.ts';
 import type { IndexRow } from '../contract/run.ts';
+import { isStorableKey } from '../contract/storable.ts';
 import { compareKeys } from './key-order.ts';
 import type { Selection } from './selection.ts';
 
@@ -17,9 +18,6 @@ export interface Plan {
   unchanged: number;
   excluded: number;
 }
-
-/** Keys that PostgreSQL text cannot hold. */
-export const UNSUPPORTED_KEY = /\0|[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
 
 /**
  * Compares a stretch of a listing with the same stretch of the index. Both come in ascending order of the keys' bytes
@@ -66,7 +64,7 @@ function decide(plan: Plan, entry: Entry, known: IndexRow | undefined, select: S
   if (known && sameVersion(entry, known)) {
     if (known.path === entry.path) plan.unchanged++;
     else plan.moved.push(entry);
-  } else if (entry.unreadable || UNSUPPORTED_KEY.test(entry.key)) {
+  } else if (entry.unreadable || !isStorableKey(entry.key)) {
     plan.unreadable.push(entry);
   } else {
     plan.fetch.push(entry);

@@ -9,8 +9,9 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { attachEmbedded } from '../../src/db/embedded.ts';
 import { APP_SCHEMA, migrate } from '../../src/db/migrate.ts';
+import { openDatabase } from '../../src/db/open.ts';
 import { openPool } from '../../src/db/pool.ts';
-import { startAhead } from '../../src/db/server.ts';
+import { isAlive, startAhead } from '../../src/db/server.ts';
 import { emptyDatabase, freshDatabase } from '../database.ts';
 
 const run = promisify(execFile);
@@ -69,6 +70,20 @@ describe('the pool', () => {
     });
     await expect(work).rejects.toThrow('no');
     expect(await db.query("select id from lockgate.workspace where id = 'gone'")).toEqual([]);
+  });
+
+  test('a server that is there and lacks something is away, and says what it lacks', async () => {
+    await using db = await freshDatabase();
+    const lacks = async (work: Promise<unknown>) => work.then(String, ({ code, message }) => [code, message]);
+    const raised = (code: string) => lacks(db.query(`do $$ begin raise exception using errcode = '${code}'; end $$`));
+    expect(await raised('53100')).toEqual(['database_unavailable', 'The database has no room on its disk.']);
+    expect(await raised('53200')).toEqual(['database_unavailable', 'The database has no memory left.']);
+    expect(await raised('53300')).toEqual(['database_unavailable', 'The database takes no more connections.']);
+    const asStandby = db.transaction(async (tx) => {
+      await tx.query('set transaction read only');
+      await tx.query("insert into lockgate.workspace (id) values ('not written')");
+    });
+    expect(await lacks(asStandby)).toEqual(['database_unavailable', expect.stringContaining('standby')]);
   });
 
   test('a lock is held by one session and freed with it', async () => {
@@ -152,6 +167,28 @@ describe('the embedded server', () => {
     // It cannot start.
     await writeFile(join(folder, 'postgresql.conf'), 'nonsense');
     expect(await started('await stopUnused(folder);')).toBe('true');
+    await rm(root, { recursive: true });
+  });
+
+  test('is started again when it is killed under those who use it, who are counted as its users again', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'lockgate-embedded-'));
+    const folder = join(root, 'postgres');
+    const db = await openDatabase({ kind: 'embedded', folder });
+    await db.query('create table kept (n int)');
+    for (let n = 1; n <= 3; n++) {
+      await db.query('insert into kept values ($1)', [n]);
+      const pid = await pidOf(folder);
+      process.kill(pid, 'SIGKILL');
+      await expect.poll(() => isAlive(pid), { interval: 5 }).toBe(false);
+      await expect
+        .poll(() => db.query('select count(*) as count from kept').catch((error) => error.code), { interval: 50 })
+        .toEqual([{ count: n }]);
+      // Another one that comes and leaves does not take it for unused.
+      await (await attachEmbedded(folder)).leave();
+      expect(await db.query('select 1 as one')).toEqual([{ one: 1 }]);
+    }
+    await db[Symbol.asyncDispose]();
+    expect(await pidOf(folder)).toBe(0);
     await rm(root, { recursive: true });
   });
 

@@ -106,7 +106,7 @@ export class KubernetesServer implements AsyncDisposable {
     const size = Number(query.get('limit') || 500);
     const more = from + size < found.length ? { continue: String(from + size) } : {};
     const items = found.slice(from, from + size).map((object) => this.#shown(object, bare));
-    send(response, 200, { metadata: more, items });
+    send(response, 200, { kind: bare ? 'PartialObjectMetadataList' : 'SecretList', metadata: more, items });
   }
 
   #create(namespace: string, object: KubernetesObject, bare: boolean, response: ServerResponse): void {
@@ -127,7 +127,7 @@ export class KubernetesServer implements AsyncDisposable {
   #shown(object: KubernetesObject, bare: boolean): object {
     if (bare) return { kind: 'PartialObjectMetadata', metadata: object.metadata };
     this.valuesSent++;
-    return object;
+    return { kind: 'Secret', ...object };
   }
 }
 

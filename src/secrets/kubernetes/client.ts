@@ -1,15 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { ConfigError } from '../../contract/errors.ts';
-import { nodeHttp } from '../../contract/node-http.ts';
+import { type Exchanged, exchange } from '../exchange.ts';
 import { hashOf, type NameRules, nameFor } from '../identifier.ts';
 import { type Described, fromLabels, toLabels } from '../labels.ts';
 import { failure, unavailable } from './errors.ts';
 import type { KubernetesSettings } from './settings.ts';
 
-const TIMEOUT_MS = 20_000;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const PAGE_SECRETS = 250;
 const POD_NAMESPACE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
@@ -144,7 +142,7 @@ export class KubernetesClient {
     const { config, server, namespace } = await this.#opened;
     const url = new URL(`${server.replace(/\/$/, '')}/api/v1/namespaces/${encodeURIComponent(namespace)}/${path}`);
     const text = body ? JSON.stringify(body) : undefined;
-    const options: RequestOptions = { method, timeout: TIMEOUT_MS };
+    const options: RequestOptions = { method };
     try {
       await config.applyToHTTPSOptions(options);
       // The library makes an agent for each request; without a proxy Node's own keeps its connections.
@@ -156,10 +154,11 @@ export class KubernetesClient {
           ? {}
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
       };
-      const answer = await send(url, options, text);
+      const answer = await exchange(url, options, text, MAX_ANSWER_BYTES);
+      if (!isOfKubernetes(answer)) throw answer.status === 429 ? failure(429) : unavailable();
       if (absent.includes(answer.status)) return null;
       if (answer.status < 200 || answer.status > 299) throw failure(answer.status);
-      return JSON.parse(answer.text);
+      return answer.body;
     } catch (error) {
       throw error instanceof Error && 'hint' in error ? error : unavailable();
     }
@@ -190,23 +189,10 @@ async function podNamespace(): Promise<string> {
   return (await readFile(POD_NAMESPACE, 'utf8').catch(() => '')).trim();
 }
 
-async function send(
-  url: URL,
-  options: RequestOptions,
-  body: string | undefined,
-): Promise<{ status: number; text: string }> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const request: ClientRequest = nodeHttp(url.protocol).request(url, options, resolve);
-    request.once('error', reject);
-    request.once('timeout', () => request.destroy(new Error('timeout')));
-    request.end(body);
-  });
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new Error('too long');
-    chunks.push(chunk);
-  }
-  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
+/**
+ * Whether the API server answered, or somebody between: its refusals are of the kind `Status`, and what it gives has a kind, too.
+ * https://kubernetes.io/docs/reference/using-api/api-concepts/#common-terminology
+ */
+function isOfKubernetes({ status, body }: Exchanged): boolean {
+  return status < 300 ? typeof body?.kind === 'string' : body?.kind === 'Status';
 }

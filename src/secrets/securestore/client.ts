@@ -70,7 +70,8 @@ async function send(
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       headersTimeout: TIMEOUT_MS,
-      bodyTimeout: TIMEOUT_MS,
+      // For all of it, also when it comes drop by drop.
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -139,7 +140,8 @@ function errorFor({ status, body }: StoreAnswer, id: string): SecretManagerError
       'Undelete it there, or choose another ID.',
     );
   }
-  if (status === 401 || status === 403) {
+  // A refusal without a code of ours is somebody else's, between here and there.
+  if (typeof code === 'string' && (status === 401 || status === 403)) {
     return new SecretAccessDeniedError(
       status === 401 ? 'SecureStore does not know who asks.' : 'The policy of SecureStore does not permit this.',
       'Check the token or certificate, the policy, and the allow-list of service accounts: lockgate securestore policy test',
@@ -159,7 +161,7 @@ function errorFor({ status, body }: StoreAnswer, id: string): SecretManagerError
       'It waits for its key: look at its /readyz.',
     );
   }
-  if (status === 413)
+  if (typeof code === 'string' && status === 413)
     return new SecretManagerError('credential_too_large', 'The credential is too large for SecureStore.');
   return unavailable();
 }

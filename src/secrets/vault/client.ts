@@ -1,12 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
 import { rootCertificates } from 'node:tls';
 import { ConfigError, SecretAccessDeniedError, SecretManagerUnavailableError } from '../../contract/errors.ts';
-import { nodeHttp } from '../../contract/node-http.ts';
 import { Secret } from '../../contract/secret.ts';
+import { type Exchanged, exchange } from '../exchange.ts';
 import type { Held, VaultAuth, VaultSettings } from './settings.ts';
 
-const TIMEOUT_MS = 20_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** A token is renewed when this much of its life has passed. */
 const RENEW_AT = 2 / 3;
@@ -172,23 +170,19 @@ class VaultClient {
             ],
           }
         : {};
-    const send = nodeHttp(url.protocol).request;
-    try {
-      const response = await new Promise<IncomingMessage>((resolve, reject) => {
-        const request = send(
-          url,
-          { method, headers, timeout: TIMEOUT_MS, ...ca, ...(lookup ? { lookup } : {}) },
-          resolve,
-        );
-        request.once('error', reject);
-        request.once('timeout', () => request.destroy(new Error('timeout')));
-        request.end(text);
-      });
-      return { status: response.statusCode ?? 0, body: parsed(await textOf(response)) };
-    } catch {
-      throw unavailable(0);
-    }
+    const options = { method, headers, ...ca, ...(lookup ? { lookup } : {}) };
+    const answer = await exchange(url, options, text, MAX_ANSWER_BYTES).catch(() => null);
+    if (!answer || !isOfVault(answer)) throw unavailable(answer?.status === 429 ? 429 : 0);
+    return { status: answer.status, body: answer.body ?? {} };
   }
+}
+
+/**
+ * Whether Vault answered, or somebody between. Its errors have a list of them, or what is left of a version that was deleted.
+ * https://developer.hashicorp.com/vault/api-docs#error-response
+ */
+function isOfVault({ status, body }: Exchanged): boolean {
+  return body !== null && (status < 400 || Array.isArray(body.errors) || 'data' in body);
 }
 
 /** 412: a server that has not heard of it yet. https://developer.hashicorp.com/vault/api-docs#http-status-codes */
@@ -251,26 +245,6 @@ async function heldValue(held: Held): Promise<Secret<string>> {
 
 function badCa(): never {
   throw new ConfigError('LOCKGATE_VAULT_CA_FILE cannot be read.', 'Check the path and its mode.');
-}
-
-async function textOf(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new Error('too long');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function parsed(text: string): VaultAnswer['body'] {
-  try {
-    const body = JSON.parse(text || '{}');
-    return typeof body === 'object' && body !== null ? body : {};
-  } catch {
-    return {};
-  }
 }
 
 export type { VaultClient };

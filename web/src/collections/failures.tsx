@@ -46,6 +46,7 @@ const WHAT_TO_DO: Readonly<Record<string, string>> = {
   checksum_mismatch: 'What arrived was not what was stored there. If it stays, look at the network or at the source.',
   truncated: 'The connection ended early; it is tried again.',
   malware: 'The source found malware in it. Have it looked at there, or leave it out by a filter.',
+  unsupported_key: 'Give it another name at the source, or leave it out by a filter.',
   locked: 'Somebody has it checked out; it is tried again.',
   throttled: 'The source has had enough for now; it is tried again.',
   unavailable: 'The source does not answer; it is tried again.',
