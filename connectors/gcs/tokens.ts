@@ -108,7 +108,8 @@ async function libraryToken(
   const asking = async () => {
     const client = await open();
     const { token } = (await client?.getAccessToken()) ?? {};
-    if (!client || !token) throw new Error('no token');
+    if (!client) throw new Error('no identity');
+    if (!token) throw tokenError(502, undefined);
     return { access_token: token, expiry_date: client.credentials.expiry_date ?? clock.now() + 60_000 };
   };
   try {
@@ -119,6 +120,8 @@ async function libraryToken(
     const http = [status, code, response?.status].map(Number).find((each) => each >= 100 && each < 600);
     // A request that the library made and that had no answer carries what was asked.
     if (http === undefined && Object.hasOwn(error as object, 'config')) throw silent();
+    // The library takes a page apart as if it were a token.
+    if (error instanceof TypeError) throw tokenError(502, undefined);
     // Without a request the machine has no identity, or its token could not be read.
     throw tokenError(
       http ?? 401,
