@@ -164,7 +164,7 @@ runs
 runs
   .command('approve <id>')
   .description('let a run that waits for approval remove what its source no longer has')
-  .action(async (id) => (await import('./runs.ts')).approve(globals(), id));
+  .action(async (id) => (await import('./sync.ts')).approve(globals(), id));
 
 const documents = program.command('documents').description('the documents of a collection');
 documents

@@ -102,14 +102,3 @@ export function cancel(globals: Globals, id: string): Promise<void> {
     print(run.state === 'cancelled' ? 'Cancelled.' : 'The run stops within seconds; what it has fetched stays.');
   });
 }
-
-export function approve(globals: Globals, id: string): Promise<void> {
-  return withSession(async ({ call, app }) => {
-    const approved = await call('runs.approve', { id });
-    if (app) await app.crawl(id, new AbortController().signal);
-    const { failures: _, ...run } = app ? await call('runs.get', { id }) : { ...approved, failures: [] };
-    if (globals.json) return printJson(run);
-    if (app) print(`Approved: ${run.removed} documents removed, and the run is ${run.state}.`);
-    else print('Approved: a worker removes what the source no longer has.');
-  });
-}

@@ -55,6 +55,17 @@ export function execute(globals: Globals, planId: string): Promise<void> {
   });
 }
 
+/** Has a run remove what it asked about, and waits where that is done here. */
+export function approve(globals: Globals, id: string): Promise<void> {
+  return withSession(async ({ call, app }) => {
+    const stop = untilInterrupted();
+    const approved = await call('runs.approve', { id });
+    if (app) return toTheirEnds(globals, { call, app }, { runIds: [id], mine: [id], stop });
+    if (globals.json) return printJson(approved);
+    print('Approved: a worker removes what the source no longer has.');
+  });
+}
+
 function untilInterrupted(): AbortController {
   const stop = new AbortController();
   const interrupted = () => stop.abort(new LockgateError('interrupted', 'Interrupted.'));

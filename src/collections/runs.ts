@@ -1,4 +1,4 @@
-import type { Queryable } from '../contract/database.ts';
+import { isUniqueViolation, type Queryable } from '../contract/database.ts';
 import { LockgateError } from '../contract/errors.ts';
 import type { RunState } from '../contract/run.ts';
 import { DEAD_AFTER_SECONDS, type PutOffFor } from './hands.ts';
@@ -214,15 +214,25 @@ export async function cancelRun(db: Queryable, run: RunRecord): Promise<void> {
   if (cancelled.length === 0) throw new LockgateError('run_ended', `The run has ended already: it is ${run.state}.`);
 }
 
-/** Lets a run that stopped as `needs_approval` remove what its listing missed. Throws `run_not_waiting`. */
+/**
+ * Lets a run that stopped as `needs_approval` remove what its listing missed; one that was let so before and was interrupted goes on. Throws
+ * `run_not_waiting`, and `source_busy` when another run is under way.
+ */
 export async function approveRun(db: Queryable, run: RunRecord): Promise<void> {
   const approved = await db
     .query(
-      `update lockgate.run set state = 'queued', approved = true, finished_at = null
-        where id = $1 and state = 'needs_approval' returning id`,
+      `update lockgate.run set state = case state when 'needs_approval' then 'queued' else state end, approved = true, finished_at = null
+        where id = $1 and (state = 'needs_approval' or (state in ('queued', 'running') and approved)) returning id`,
       [run.id],
     )
-    .catch(() => []);
+    .catch((error: unknown) => {
+      if (!isUniqueViolation(error)) throw error;
+      throw new LockgateError(
+        'source_busy',
+        'The source is being synced.',
+        'Look at what that run says when it has ended.',
+      );
+    });
   if (approved.length === 0) {
     throw new LockgateError('run_not_waiting', `The run does not wait for approval: it is ${run.state}.`);
   }

@@ -220,7 +220,7 @@ describe('a sync', () => {
     // A newer run finds the same, and takes the older one's place.
     const again = runs((await deployment.run('sync', 'handbook', '--json')).stdout)[0];
     expect((await deployment.run('runs', 'approve', run?.id ?? '')).stderr).toContain('superseded');
-    expect((await deployment.run('runs', 'approve', again?.id ?? '')).stdout).toContain('30 documents removed');
+    expect((await deployment.run('runs', 'approve', again?.id ?? '')).stdout).toContain('30 removed');
     expect(await deployment.json('documents', 'list', 'handbook')).toMatchObject({ total: 11 });
     expect((await deployment.run('sync', 'handbook')).code).toBe(0);
   });
