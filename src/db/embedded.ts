@@ -5,6 +5,7 @@ import {
   begun,
   cannotStart,
   isAlive,
+  isReady,
   lastLines,
   PORT,
   postmasterPid,
@@ -17,6 +18,9 @@ const DATABASE = 'lockgate';
 const START_TIMEOUT_MS = 60_000;
 /** How long one attempt to join may wait for an answer, or for a process that is stopping the server. */
 const JOIN_TIMEOUT_MS = 5000;
+/** How often it is looked whether a server takes connections, and how long after one was not had it is asked for again, in milliseconds. */
+const LOOK_MS = 3;
+const AGAIN_MS = 10;
 /** Every process that uses the server holds this lock shared; the one that can get it alone is the last. */
 const USERS_LOCK = 7_246_000;
 
@@ -32,11 +36,15 @@ export interface EmbeddedServer {
  * Attaches to the PostgreSQL of `folder`, which is made and started when it is not there or not up. Reached by a Unix
  * socket in a folder that only this user may enter, so it has no password and no port. It runs in a session of its
  * own: it outlives a killed process, and the next one attaches to it. One that is killed itself is started again by those who use it.
+ * `onReady` hears, perhaps more than once, that the server takes connections: while this process is not counted among its users yet.
  */
-export async function attachEmbedded(folder: string): Promise<EmbeddedServer> {
+export async function attachEmbedded(
+  folder: string,
+  onReady: (target: EmbeddedServer['target']) => void = () => undefined,
+): Promise<EmbeddedServer> {
   const target = targetOf(await socketFolder(folder));
   let hasLeft = false;
-  let session = await enter(target, folder);
+  let session = await enter(target, folder, () => onReady(target));
   let entering: Promise<void> | null = null;
   const back = async () => {
     if (isOpen(session) || hasLeft) return;
@@ -71,17 +79,25 @@ function isOpen(session: pg.Client): boolean {
 }
 
 /** A session that holds the users' lock, of a server that is started where it is not up. */
-async function enter(target: EmbeddedServer['target'], folder: string): Promise<pg.Client> {
+async function enter(
+  target: EmbeddedServer['target'],
+  folder: string,
+  onReady: () => void = () => undefined,
+): Promise<pg.Client> {
   const until = Date.now() + START_TIMEOUT_MS;
   for (;;) {
-    const session = await joinServer(target);
-    if (session) {
-      joined.add(folder);
-      return session;
+    if (await isReady(folder)) {
+      onReady();
+      const session = await joinServer(target);
+      if (session) {
+        joined.add(folder);
+        return session;
+      }
+      await wait(AGAIN_MS);
     }
     if (Date.now() > until) throw cannotStart(folder, await lastLines(folder));
     await startServer(folder);
-    await wait(10);
+    await wait(LOOK_MS);
   }
 }
 

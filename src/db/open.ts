@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Secret } from '../contract/secret.ts';
-import { attachEmbedded } from './embedded.ts';
+import { attachEmbedded, type EmbeddedServer } from './embedded.ts';
 import { APP_SCHEMA, migrate, type Schema } from './migrate.ts';
 import { type OpenDatabase, openPool } from './pool.ts';
 
@@ -46,6 +46,19 @@ function openUrl(url: Secret<string>, login: Login | null): OpenDatabase {
 async function openEmbedded(folder: string): Promise<OpenDatabase> {
   // 0711: the server's user must pass through the folder, and others see nothing in it.
   await mkdir(dirname(folder), { recursive: true, mode: 0o711 });
-  const server = await attachEmbedded(folder);
-  return openPool(server.target, MAX_CONNECTIONS, { back: server.back, onClose: server.leave });
+  let server: EmbeddedServer | null = null;
+  let db: OpenDatabase | null = null;
+  const terms = { back: async () => server?.back(), onClose: async () => server?.leave() };
+  // The first connection is made while this process becomes one of the server's users: either takes as long.
+  const begin = (target: EmbeddedServer['target']) => {
+    db ??= openPool(target, MAX_CONNECTIONS, terms);
+    db.query('select').catch(() => undefined);
+  };
+  try {
+    server = await attachEmbedded(folder, begin);
+    return db ?? openPool(server.target, MAX_CONNECTIONS, terms);
+  } catch (error) {
+    await (db as OpenDatabase | null)?.[Symbol.asyncDispose]();
+    throw error;
+  }
 }

@@ -20,6 +20,8 @@ const MAX_SOCKET_FOLDER = 107 - '/.s.PGSQL.5432.lock'.length;
 /** In which a server writes `postmaster.pid`, or finds that another process was quicker, and ends; how often it is looked, in milliseconds. */
 const BEGIN_MS = 20_000;
 const LOOK_MS = 5;
+/** Of `postmaster.pid`: https://git.postgresql.org/gitweb/?p=postgresql.git;a=blob;f=src/include/utils/pidfile.h */
+const STATUS_LINE = 7;
 
 /** All that the server sees of the environment. */
 const SERVER_ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC' };
@@ -88,6 +90,12 @@ export async function postmasterPid(folder: string): Promise<number | null> {
   return null;
 }
 
+/** Whether the running server takes connections, as it says in `postmaster.pid`. */
+export async function isReady(folder: string): Promise<boolean> {
+  const lines = (await readFile(join(folder, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+  return lines[STATUS_LINE]?.trim() === 'ready';
+}
+
 async function spawnServer(folder: string): Promise<ChildProcess> {
   const owner = await serverUser();
   const [socketFolder, { postgres, initdb }] = await Promise.all([
@@ -107,6 +115,15 @@ async function spawnServer(folder: string): Promise<ChildProcess> {
     // A first sync fills many files of the log: each would be written twice.
     'wal_init_zero=off',
     'checkpoint_timeout=15min',
+    // Each command starts a server and stops it again: without what it does not need, that takes a quarter less.
+    'io_method=sync',
+    'wal_level=minimal',
+    'max_wal_senders=0',
+    'max_replication_slots=0',
+    'max_logical_replication_workers=0',
+    'max_worker_processes=4',
+    'autovacuum_worker_slots=3',
+    'max_files_per_process=300',
   ];
   const words = ['-D', seenFrom(folder, owner), '-p', String(PORT), ...settings.flatMap((each) => ['-c', each])];
   try {
