@@ -54,7 +54,7 @@ export function openFoundation(config: Config, defaultLogLevel: NonNullable<Conf
     log,
     audit,
     database,
-    queue: once(async () => kept(openQueue(await database(), (error) => log.error({ error: String(error) }, 'queue')))),
+    queue: once(async () => kept(openQueue(await database(), (error) => log.error({ error }, 'queue')))),
     content: () => {
       content ??= openContent(config.content, config.dataDir, openPackIndex(database));
       return content;

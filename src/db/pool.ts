@@ -101,7 +101,8 @@ class LoggedInPools {
     try {
       return await work(pool);
     } catch (error) {
-      if (!this.#back || (error as { syscall?: string }).syscall !== 'connect') throw error;
+      const { syscall, code } = error as { syscall?: string; code?: string };
+      if (!this.#back || (syscall !== 'connect' && code !== COMES_UP)) throw error;
       await this.#back();
       return work(pool);
     }
@@ -138,6 +139,9 @@ class LoggedInPools {
     return pool;
   }
 }
+
+/** A server that has just begun and takes no connection yet. */
+const COMES_UP = '57P03';
 
 /** PostgreSQL's classes for a lost connection and a server that goes down or comes up, and what sockets say of one that is not there. */
 const AWAY = /^(08...|25P03|57P0[123]|ECONN.*|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND)$/;

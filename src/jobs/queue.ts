@@ -75,7 +75,14 @@ export interface CrawlQueue extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function openQueue(db: Database, onError: (error: unknown) => void): Promise<CrawlQueue> {
+/** What went wrong in the queue's own work, and in which of its queues. */
+export interface QueueError {
+  readonly code: string;
+  readonly message: string;
+  readonly queue?: string;
+}
+
+export async function openQueue(db: Database, onError: (error: QueueError) => void): Promise<CrawlQueue> {
   // Most commands need no queue, and need not wait for it to load.
   const boss = new (await import('pg-boss')).PgBoss({
     db: adapt(db),
@@ -84,7 +91,10 @@ export async function openQueue(db: Database, onError: (error: unknown) => void)
     monitorIntervalSeconds: 10,
     superviseIntervalSeconds: 30,
   });
-  boss.on('error', onError);
+  // The library hands errors on as objects with their fields, in which they are no errors any more.
+  boss.on('error', ({ code, message, queue }: Partial<QueueError>) => {
+    onError({ code: String(code ?? 'internal'), message: String(message), ...(queue ? { queue } : {}) });
+  });
   await boss.start();
   const names = new QueueNames(boss);
   await boss.createQueue(WEBHOOK, { policy: 'short', retryLimit: 0, expireInSeconds: TASK_SECONDS });
