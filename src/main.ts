@@ -21,6 +21,7 @@ import { deliver } from './jobs/webhooks.ts';
 import { notesOfManagers } from './layers/audited.ts';
 import { createEgress } from './layers/egress.ts';
 import { DEFAULT_NAME, namesOf } from './secrets/managers.ts';
+import { prepareReader } from './secrets/open-reader.ts';
 import { openOperations, type Perform } from './service/operations.ts';
 import { HandThreads } from './threads/hands.ts';
 import { VERSION } from './version.ts';
@@ -40,8 +41,8 @@ export interface App extends Foundation {
   namesOf(manager: string): string[];
   /** Does something with a secret manager that is written down first. */
   noteManager<T>(action: AuditEvent['action'], manager: string, work: () => Promise<T>): Promise<T>;
-  /** Loads what a run over a source of this type needs, while there is time. */
-  prepare(type: ConnectorType): void;
+  /** Loads what a run over a source of this type needs, while there is time; without a type, what any needs. */
+  prepare(type?: ConnectorType): void;
   /** Whether this process executes runs of a source that asks for this label. */
   takes(workerLabel: string | null): boolean;
   /** A run of the source for the caller to execute: the one that waits or is under way, or a new one. */
@@ -106,7 +107,7 @@ export function openApp(foundation: Foundation): App {
       const parts = { db: await database(), reader: credentials.reader, egress, now: systemClock.now };
       await deliver({ ...parts, actor: `worker ${worker}` }, webhookId, signal);
     },
-    prepare: prepareSource,
+    prepare: (type) => (type ? prepareSource(type) : prepareReader(config.secretManagers)),
     takes: (workerLabel) => takes(config.crew, workerLabel),
     request: async (sourceId) => requestRun(await database(), sourceId, 'manual'),
     crawl: async (runId, signal) => crawl(await crawlParts(), runId, signal),

@@ -103,7 +103,8 @@ function scheduleOf(options: AddOptions): Given<'sources.create'>['schedule'] {
 }
 
 export function check(globals: Globals, id: string): Promise<void> {
-  return withSession(async ({ call }) => {
+  return withSession(async ({ call, app }) => {
+    app?.prepare();
     const report = await call('sources.check', { id });
     if (!report.readable) process.exitCode = EXIT.failed;
     if (globals.json) return printJson(report);

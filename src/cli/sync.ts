@@ -26,6 +26,7 @@ interface SyncOptions {
 /** Asks for a run of each source, executes them in this process or has workers do it, and waits for them. */
 export function sync(globals: Globals, name: string, options: SyncOptions): Promise<void> {
   return withSession(async ({ call, app }) => {
+    app?.prepare();
     const sources = await sourcesOf(call, name, options.source);
     // What the runs need is loaded while the database answers.
     for (const { connectorType } of sources) app?.prepare(connectorType);
@@ -47,6 +48,7 @@ export function sync(globals: Globals, name: string, options: SyncOptions): Prom
 /** Has a plan done as it was made, and waits. */
 export function execute(globals: Globals, planId: string): Promise<void> {
   return withSession(async ({ call, app }) => {
+    app?.prepare();
     const stop = untilInterrupted();
     const { sourceId } = await call('plans.get', { id: planId });
     const { workerLabel } = await call('sources.get', { id: sourceId });
@@ -197,9 +199,17 @@ async function watch(
 ): Promise<Run[]> {
   const progress = showProgress(silent);
   try {
-    for (;;) {
+    for (let failures = 0; ; ) {
       const sooner = early();
-      const runs = await Promise.all(runIds.map(async (id) => withoutFailures(await call('runs.get', { id }))));
+      const runs = await lookAt(call, runIds).catch((error) => {
+        if (!isAway(error) || signal.aborted || ++failures === ATTEMPTS) throw error;
+        return null;
+      });
+      if (!runs) {
+        await wait(WAIT_MS);
+        continue;
+      }
+      failures = 0;
       progress.update(runs);
       const ended = !runs.some(isOpen);
       if (ended || signal.aborted) return runs;
@@ -208,6 +218,15 @@ async function watch(
   } finally {
     progress.end();
   }
+}
+
+function lookAt(call: Call, runIds: readonly string[]): Promise<Run[]> {
+  return Promise.all(runIds.map(async (id) => withoutFailures(await call('runs.get', { id }))));
+}
+
+/** A database that is away for a moment, as when it is started again. */
+function isAway(error: unknown): boolean {
+  return error instanceof LockgateError && error.code === 'database_unavailable';
 }
 
 function isOpen({ state }: Pick<Run, 'state'>): boolean {

@@ -1,6 +1,6 @@
 import type { SecretReader } from '../contract/secret-manager.ts';
 import { openEnvReader } from './env/reader.ts';
-import type { ManagerSettings } from './managers.ts';
+import type { DeclaredManagers, ManagerSettings } from './managers.ts';
 
 /** The half that reads values: for crawler workers and the library only. */
 export function openReader(settings: ManagerSettings): SecretReader {
@@ -23,7 +23,14 @@ export function openReader(settings: ManagerSettings): SecretReader {
   if (settings.backend === 'securestore') {
     return lazyReader(async () => (await import('./securestore/reader.ts')).openSecureStoreReader(settings));
   }
-  return lazyReader(async () => (await import('./file/reader.ts')).openFileReader(settings.folder, settings));
+  return lazyReader(async () => (await sealed()).openFileReader(settings.folder, settings));
+}
+
+const sealed = () => import('./file/reader.ts');
+
+/** Loads what reading takes most of its time for, while there is time: what opens sealed files. The others wait for their services. */
+export function prepareReader({ byName, default: name }: DeclaredManagers): void {
+  if (byName.get(name ?? '')?.settings.backend === 'file') sealed().catch(() => undefined);
 }
 
 /** A reader that is loaded, with its SDK, when it is first used. */

@@ -249,7 +249,7 @@ describe('a sync', () => {
     expect((await deployment.run('sync', 'handbook')).code).toBe(0);
   });
 
-  test('a database that dies in mid-run ends the command with words that help, and the next goes on', async () => {
+  test('a database that dies in mid-run is started again, and the run goes on where it was', async () => {
     await using deployment = await Deployment.start();
     await fill(deployment);
     deployment.s3.fault = ({ operation }) => (operation === 'GetObject' ? { kind: 'delay', ms: 100 } : undefined);
@@ -257,14 +257,9 @@ describe('a sync', () => {
     while ((deployment.s3.counts.get('GetObject') ?? 0) < 100) await wait(10);
     const pid = Number((await readFile(join(deployment.dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
     process.kill(pid, 'SIGKILL');
-    const killedAt = Date.now();
-    const { code, stderr } = await command.ended;
-    expect(code).toBe(1);
-    expect(stderr).toContain('The database does not answer');
-    expect(Date.now() - killedAt).toBeLessThan(20_000);
-    deployment.s3.fault = () => undefined;
-    const again = await deployment.run('sync', 'handbook', '--json');
-    expect(again.code, again.stderr).toBe(0);
+    const { code, stdout, stderr } = await command.ended;
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain('300 added');
     expect(await deployment.json('documents', 'list', 'handbook')).toMatchObject({ total: 300 });
   });
 
