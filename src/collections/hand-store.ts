@@ -133,7 +133,7 @@ const UNSTORABLE = 'What the source says of it (its time, type or version) canno
 
 /** PostgreSQL's classes for values that it does not take and for rows that are too large; and a column of ours that a value does not fit. */
 function isUnstorable(error: unknown): boolean {
-  return error instanceof RangeError || /^((22|54)...|23502)$/.test((error as { code?: string }).code ?? '');
+  return error instanceof RangeError || /^(22|54)...$/.test((error as { code?: string }).code ?? '');
 }
 
 type Stored = Extract<Outcome, { kind: 'stored' }>;

@@ -121,7 +121,9 @@ describe('the audit log', () => {
     const released = child.appended.filter(Boolean);
     await append('the last');
     const { problems, head, torn } = await verifyAuditLog(files, []);
-    expect({ problems, torn, lines: head.seq }).toEqual({ problems: [], torn: 1, lines: 3 + released.length + 1 });
+    expect({ problems, lines: head.seq }).toEqual({ problems: [], lines: 3 + released.length + 1 });
+    // None where a line happens to end at the limit.
+    expect(torn).toBeLessThanOrEqual(1);
     const written = await readFile(files.file, 'utf8');
     for (const id of released) expect(written).toContain(`"${id}"`);
   });
