@@ -123,10 +123,8 @@ async function libraryToken(
     // The library takes a page apart as if it were a token.
     if (error instanceof TypeError) throw tokenError(502, undefined);
     // Without a request the machine has no identity, or its token could not be read.
-    throw tokenError(
-      http ?? 401,
-      http === undefined || (http < 500 && isRefusal(response?.data)) ? 'invalid_grant' : undefined,
-    );
+    if (http === undefined) throw tokenError(401, 'invalid_grant');
+    throw tokenError(http, http < 500 && isRefusal(response?.data) ? 'invalid_grant' : undefined);
   }
 }
 

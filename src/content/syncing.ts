@@ -20,13 +20,12 @@ export class Syncing {
     this.#unsynced += bytes;
     if (this.#unsynced < SYNC_BYTES || this.#running || this.#failure) return;
     this.#unsynced = 0;
-    const running = this.#datasync()
+    this.#running = this.#datasync()
       // Whoever waits for it hears of it.
       .catch(() => undefined)
       .finally(() => {
         this.#running = null;
       });
-    this.#running = running;
   }
 
   /** Rejects when what was begun so far has failed. */

@@ -20,9 +20,8 @@ export async function exchange(
 ): Promise<Exchanged> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const request = nodeHttp(url.protocol).request(url, { ...options, timeout: TIMEOUT_MS, signal }, resolve);
+    const request = nodeHttp(url.protocol).request(url, { ...options, signal }, resolve);
     request.once('error', reject);
-    request.once('timeout', () => request.destroy(new Error('timeout')));
     request.end(body);
   });
   const chunks: Buffer[] = [];

@@ -10,12 +10,11 @@ import { assertPut, assertSameType } from '../payload.ts';
 import { type KeyFiles, readRecipient } from './keys.ts';
 import {
   type FileLocation,
-  filesIn,
   type Labels,
   MAX_SECRET_BYTES,
   missingAsEmpty,
+  readFolder,
   readVersion,
-  removedVersion,
   removeVersions,
   scopeOf,
   secretFolder,
@@ -37,9 +36,10 @@ export function openFileDirectory(at: FileLocation, keys: KeyFiles, now: () => n
     put: (id, type, credential, metadata) => put({ at, keys, now }, id, type, credential, metadata),
     remove: async (id) => {
       const folder = secretFolder(at, id);
+      const there = await readFolder(folder);
       // One whose removal was cut off is removed to its end.
-      if ((await filesIn(folder)).length === 0) throw new CredentialNotFoundError(id);
-      await removeVersions(folder);
+      if (there.versions.length + there.left.length === 0) throw new CredentialNotFoundError(id);
+      await removeVersions(folder, there);
     },
   };
 }
@@ -86,8 +86,7 @@ async function put(
   const recipient = await readRecipient(keys);
   const folder = secretFolder(at, id);
   for (;;) {
-    const versions = await versionsIn(folder);
-    const last = Math.max(Number(versions[0] ?? 0), await removedVersion(folder));
+    const { versions, left, last } = await readFolder(folder);
     const known = versions[0] ? (await readVersion(versionFile(folder, versions[0]))).labels : null;
     if (known) assertSameType(id, known.connectorType, connectorType);
     const { scope, expiresAt } = describedAs(
@@ -107,7 +106,7 @@ async function put(
     };
     try {
       await writeVersion(folder, labels, await seal(recipient, labels, credential));
-      await sweepRemoved(folder);
+      await sweepRemoved(folder, left);
       return await describe(at, id);
     } catch (error) {
       // Another process wrote this number first: take the next one.

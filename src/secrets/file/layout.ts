@@ -57,27 +57,32 @@ export function secretFolder(at: FileLocation, id: string): string {
 
 /** The versions in a secret's folder, the latest first; empty when there is no such secret. */
 export async function versionsIn(folder: string): Promise<string[]> {
-  const files = await filesIn(folder);
-  if (files.length === 0) return files;
-  const removed = await removedVersion(folder);
-  return files.filter((version) => Number(version) > removed);
+  return (await readFolder(folder)).versions;
 }
 
-/** Those whose files are there, the latest first: also what a removal that was cut off has left. */
-export async function filesIn(folder: string): Promise<string[]> {
+export interface SecretFolder {
+  /** The latest first. */
+  readonly versions: string[];
+  /** Versions that are removed, and whose files a removal that was cut off has left. */
+  readonly left: string[];
+  /** The highest number that was ever given; 0: none was. */
+  readonly last: number;
+}
+
+export async function readFolder(folder: string): Promise<SecretFolder> {
   const names = await readdir(folder).catch(missingAsEmpty);
-  const versions = names.flatMap((name) => VERSION_FILE.exec(name)?.[1] ?? []);
-  return versions.sort((a, b) => Number(b) - Number(a));
+  const files = names.flatMap((name) => VERSION_FILE.exec(name)?.[1] ?? []).sort((a, b) => Number(b) - Number(a));
+  const removed = names.includes(REMOVED_FILE) ? await removedVersion(join(folder, REMOVED_FILE)) : 0;
+  return {
+    versions: files.filter((version) => Number(version) > removed),
+    left: files.filter((version) => Number(version) <= removed),
+    last: Math.max(Number(files[0] ?? 0), removed),
+  };
 }
 
-/** The number that a removed secret had reached; 0: none was removed. */
-export async function removedVersion(folder: string): Promise<number> {
-  const path = join(folder, REMOVED_FILE);
-  const text = await readFile(path, 'utf8').catch((error: { code?: string }) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (text === null) return 0;
+/** The number that a removed secret had reached. */
+async function removedVersion(path: string): Promise<number> {
+  const text = await readFile(path, 'utf8');
   try {
     return Removed.parse(JSON.parse(text)).lastVersion;
   } catch {
@@ -123,20 +128,17 @@ export async function replaceVersion(folder: string, labels: Labels, sealed: Uin
 }
 
 /** Removes every version at once, by the tombstone; then their files. */
-export async function removeVersions(folder: string): Promise<void> {
-  const lastVersion = Math.max(Number((await filesIn(folder))[0] ?? 0), await removedVersion(folder));
-  const temporary = await writeTemporary(folder, Buffer.from(JSON.stringify({ lastVersion })));
+export async function removeVersions(folder: string, { versions, left, last }: SecretFolder): Promise<void> {
+  const temporary = await writeTemporary(folder, Buffer.from(JSON.stringify({ lastVersion: last })));
   await rename(temporary, join(folder, REMOVED_FILE));
   await syncFolder(folder);
-  await sweepRemoved(folder);
+  await sweepRemoved(folder, [...versions, ...left]);
 }
 
 /** Removes the files of versions that are removed. */
-export async function sweepRemoved(folder: string): Promise<void> {
-  const removed = await removedVersion(folder);
-  const left = (await filesIn(folder)).filter((version) => Number(version) <= removed);
-  for (const version of left) await rm(versionFile(folder, version), { force: true });
-  if (left.length > 0) await syncFolder(folder);
+export async function sweepRemoved(folder: string, removed: readonly string[]): Promise<void> {
+  for (const version of removed) await rm(versionFile(folder, version), { force: true });
+  if (removed.length > 0) await syncFolder(folder);
 }
 
 async function writeTemporary(folder: string, content: Uint8Array): Promise<string> {

@@ -69,7 +69,6 @@ async function send(
       method,
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      headersTimeout: TIMEOUT_MS,
       // For all of it, also when it comes drop by drop.
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
